@@ -1,0 +1,1 @@
+"""Floor 6: suites of jobs, run and kept."""

@@ -1,0 +1,206 @@
+"""The command line: `python -m lrsuggest.bench`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from lrsuggest.errors import UserError
+
+_ABOUT = """\
+Measure learning rates and the heuristics that suggest them.
+
+Without a command, runs the suite "quick" and writes the report: range tests, what every heuristic
+reads from them, and short one-cycle runs that show what those rates are worth. With --data on
+CamVid street scenes and faces, without on handwritten digits and drawn street scenes. Every run
+is kept in OUT/records/, so a second call does only what is missing.
+"""
+_EXAMPLES = """\
+examples:
+  python -m lrsuggest.bench                        quick suite and report, nothing to download
+  python -m lrsuggest.bench --data DIR             the same on the datasets in DIR
+  python -m lrsuggest.bench run my_suite.toml      a suite of your own
+  python -m lrsuggest.bench read curve.csv         suggest a rate from a curve (columns lr, loss)
+
+exit status: 0 done, 1 some runs have no result, 2 a mistake in what was asked for
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python -m lrsuggest.bench --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    absent = argparse.SUPPRESS  # so that an option may stand before or after the command
+    shared.add_argument(
+        "--data", metavar="DIR", default=absent,
+        help="folder that holds camvid11/, face_landmarks/ … (default: $LRSUGGEST_DATA, else none)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--out", metavar="DIR", default=absent,
+        help="folder for records/ and report.html (default: reports/SUITE)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--workers", type=int, metavar="N", default=absent,
+        help="runs at a time (default: one per core, one on a GPU)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--device", choices=["cpu", "cuda"], default=absent, help="where to train (default: cpu)"
+    )
+    parser = _Parser(
+        prog="python -m lrsuggest.bench", description=_ABOUT, epilog=_EXAMPLES, parents=[shared],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    suite = "name of a shipped suite, or a .toml file (default: quick)"
+    for name, text in (
+        ("run", "run what a suite has no result for yet"),
+        ("report", "write report.html from the records"),
+        ("score", "print the regret of every heuristic from the records"),
+    ):
+        each = commands.add_parser(name, help=text, description=text, parents=[shared])
+        each.add_argument("suite", nargs="?", default="quick", help=suite)
+    commands.add_parser(
+        "list", help="suites, datasets and heuristics, and which data are at hand", parents=[shared]
+    )
+    each = commands.add_parser("read", help="suggest a rate from a recorded curve")
+    each.add_argument("curve", metavar="CURVE.csv", help="a file with the columns lr and loss")
+    each.add_argument("--smoothed", action="store_true", help="the losses are smoothed already")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; returns the exit status."""
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    try:
+        args = _parser().parse_args(argv)
+        if args.command == "read":
+            return _read(args, console)
+        if args.command == "list":
+            return _list(args, console)
+        return _bench(args, console)
+    except UserError as error:
+        print(f"lrsuggest: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nlrsuggest: interrupted; finished runs are kept, the same command goes on from "
+              "there", file=sys.stderr)  # fmt: skip
+        return 130
+
+
+def _bench(args: argparse.Namespace, console: Console) -> int:
+    """Run, report or score; without a command, run quick and report."""
+    from lrsuggest.bench.run import collect, load_plan, make_plan, run_plan, save_plan
+    from lrsuggest.bench.store import Store
+    from lrsuggest.bench.suite import load
+    from lrsuggest.tasks.data.catalog import data_root
+
+    name = getattr(args, "suite", "quick")
+    suite = load(name) if args.command in (None, "run") else None
+    out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
+    workers = getattr(args, "workers", 0)
+    device = getattr(args, "device", "cpu")
+    if workers < 0:
+        raise UserError(f"--workers must be at least 1; got {workers}")
+    if suite is not None:
+        root = data_root(getattr(args, "data", None))
+        store = Store(out)
+        plan = make_plan(name, suite, root, out, device, console)
+        default = 1 if device == "cuda" else os.cpu_count() or 1
+        plan = run_plan(plan, store, workers=workers or default, console=console)
+        save_plan(plan, out)
+    else:
+        plan = load_plan(out)
+        store = Store(out)
+    tasks, failed = collect(plan, store)
+    if args.command in (None, "report"):
+        from lrsuggest.bench.jobs import Record
+        from lrsuggest.report.page import Story, render
+        from lrsuggest.tasks.data.resident import atomic
+
+        lines = tuple(
+            f"{r.job.label}: {r.status}, {r.error}"
+            if isinstance(r, Record)
+            else f"{r.label}: never ran"
+            for r in failed
+        )
+        story = Story(
+            plan.title, f"python -m lrsuggest.bench run {plan.suite}", len(plan.jobs), lines
+        )
+        page = render(tasks, story)
+        with atomic(out / "report.html") as file:
+            file.write(page.encode())
+        console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
+    if args.command in (None, "score"):
+        _score(tasks, console)
+    measured = len(plan.jobs) - len(failed)
+    console.print(f"{measured} of {len(plan.jobs)} planned runs have a result", highlight=False)
+    return 1 if failed else 0
+
+
+def _score(tasks: "Sequence[object]", console: Console) -> None:
+    """Print the ranking."""
+    from lrsuggest.evidence.regret import contest, ranking
+
+    ranked = ranking(contest(tasks))  # type: ignore[arg-type]
+    if ranked.empty:
+        console.print("nothing was measured on real data, so there is no ranking")
+        return
+    table = Table("contestant", "tasks", "median regret", "mean", "worst", box=None)
+    for row in ranked.itertuples():
+        table.add_row(
+            str(row.contestant), str(row.tasks),
+            *(f"{x:.3f}" for x in (row.median, row.mean, row.worst)),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _read(args: argparse.Namespace, console: Console) -> int:
+    """Read a curve and say what it suggests."""
+    from lrsuggest.curves.curve import Curve
+    from lrsuggest.suggest import suggest_lr
+
+    suggestion = suggest_lr(Curve.from_csv(args.curve, smoothed=args.smoothed))
+    console.print(str(suggestion), highlight=False, markup=False)
+    for name, rate in suggestion.candidates.items():
+        console.print(f"  {name:20s} {rate:.2e}", highlight=False, markup=False)
+    return 0
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    """Say what there is."""
+    from lrsuggest.bench.suite import load, suite_names
+    from lrsuggest.curves.heuristics import HEURISTICS
+    from lrsuggest.tasks.data.catalog import data_root, datasets, locate
+
+    root = data_root(getattr(args, "data", None))
+    table = Table("suite", "title", box=None)
+    for name in suite_names():
+        table.add_row(name, load(name).title)
+    console.print(table, "")
+    table = Table("dataset", "what", "hand-picked", "at hand", box=None)
+    for each in datasets().values():
+        try:
+            place = "drawn" if each.synthetic else str(locate(each, root) or "packaged")
+        except UserError:
+            place = f"no: put it in DATA/{each.folder}"
+        picked = ", ".join(f"{p.stage} {p.top:g}" for p in each.hand_picked)
+        table.add_row(each.name, each.title, picked, place)
+    console.print(table, "")
+    table = Table("heuristic", "source", box=None)
+    for heuristic in HEURISTICS.values():
+        if heuristic.origin != "constant":
+            table.add_row(heuristic.name, heuristic.source)
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Smoothing on the logarithm of the rate, without the lag of a moving average.
+
+A moving average looks back only: after a step in the loss it shows half of the fall 1.9 decades
+late (beta .98, 100 steps over 8 decades), so every slope read from it sits at too high a rate.
+The filters here are centred. Their widths are in decades, so a reading means the same whatever
+the number of steps.
+"""
+
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage, signal
+
+from lrsuggest.curves.curve import Curve, Floats
+
+Method = Literal["savgol", "gaussian", "none"]
+METHODS: tuple[Method, ...] = ("savgol", "gaussian", "none")
+
+_SAVGOL_DECADES = 1.0  # window of the Savitzky-Golay filter, end to end
+_GAUSSIAN_DECADES = 0.25  # standard deviation of the Gaussian
+
+
+def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
+    """Return the losses smoothed over log10 rate, shape (n,).
+
+    "savgol" fits a parabola in a window of one decade (Savitzky and Golay, Analytical Chemistry
+    36(8), 1964) and so keeps the place and depth of a minimum; "gaussian" averages with a
+    standard deviation of a quarter decade. Unevenly spaced rates are first put on an even grid.
+
+    Args:
+        lr: shape (n,), rising.
+        loss: shape (n,), finite.
+        method: one of `METHODS`.
+    """
+    if method == "none" or len(lr) < 5:
+        return np.array(loss)
+    x = np.log10(lr)
+    even = np.linspace(x[0], x[-1], len(x))
+    spacing = even[1] - even[0]
+    is_even = bool(np.abs(x - even).max() < 0.01 * spacing)
+    y = loss if is_even else np.interp(even, x, loss)
+    if method == "savgol":
+        half = max(2, round(_SAVGOL_DECADES / spacing / 2))
+        window = min(2 * half + 1, len(y) - 1 + len(y) % 2)
+        out = signal.savgol_filter(y, window, polyorder=2, mode="interp")
+    else:
+        out = ndimage.gaussian_filter1d(y, _GAUSSIAN_DECADES / spacing, mode="nearest")
+    return out if is_even else np.interp(x, even, out)
+
+
+def debiased_moving_average(loss: Floats, beta: float = 0.98) -> Floats:
+    """Return fastai's smoothing: an exponential average divided by 1 - beta**(steps so far)."""
+    average = signal.lfilter([1 - beta], [1, -beta], loss)
+    return np.asarray(average / (1 - beta ** np.arange(1, len(loss) + 1)))
+
+
+def slope(lr: Floats, loss: Floats) -> Floats:
+    """Return d loss / d log10(lr) at each rate, shape (n,), by central differences."""
+    return np.asarray(np.gradient(loss, np.log10(lr)))
+
+
+def usable(curve: Curve) -> tuple[Floats, Floats]:
+    """Return the part of the curve that can be read: (lr, loss), shapes (m,), all finite.
+
+    Steps the optimizer skipped are dropped: they saw no update. The curve is cut at its first
+    non-finite loss, and where, past its minimum, the loss has risen above the start by as much
+    as it had fallen below it: what follows a blow-up says nothing of the rates before it. The
+    level of the start is the median of the first tenth of the points; the fall is taken on a
+    running median of three. Both commute with a*loss + b, a > 0.
+    """
+    lr, loss = curve.lr[~curve.skipped], curve.loss[~curve.skipped]
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if len(bad):
+        lr, loss = lr[: bad[0]], loss[: bad[0]]
+    if len(loss) < 3:
+        return lr, loss
+    calm = ndimage.median_filter(loss, 3, mode="nearest")
+    start = float(np.median(loss[: max(3, len(loss) // 10)]))
+    bottom = int(np.argmin(calm))
+    ceiling = start + max(start - calm[bottom], 0.0)
+    blown = np.flatnonzero(calm[bottom:] > ceiling) if ceiling > start else np.array([], int)
+    if len(blown):
+        end = bottom + int(blown[0])
+        lr, loss = lr[:end], loss[:end]
+    return lr, loss
+
+
+def noise(loss: Floats) -> float:
+    """Return the standard deviation of the step-to-step noise, in the loss's units.
+
+    From the median absolute second difference, which a smooth trend hardly moves; 1.4826 makes it
+    a standard deviation under normal noise, sqrt(6) is the second difference's own factor.
+    """
+    if len(loss) < 4:
+        return 0.0
+    return float(1.4826 * np.median(np.abs(np.diff(loss, 2))) / np.sqrt(6))

@@ -1,0 +1,1 @@
+"""Floor 4: responses and regret. Tables only, no torch."""

@@ -1,0 +1,1 @@
+"""Floor 5: tables in, one HTML file out."""

@@ -1,0 +1,89 @@
+"""Figures as inline SVG: byte-stable, with ids of their own and text left as text."""
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.suggestion import draw, marks
+from lrsuggest.evidence.regret import HAND_PICKED
+from lrsuggest.evidence.response import TaskEvidence
+
+_SIZE = (6.6, 3.9)
+
+
+@contextmanager
+def figure(name: str) -> Iterator[tuple[Axes, list[str]]]:
+    """Yield axes and a list that holds the SVG text once the block has ended.
+
+    The name makes the ids within unique to the figure, so that many fit in one page.
+    """
+    out: list[str] = []
+    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    with rc_context(style):
+        drawn = Figure(figsize=_SIZE, layout="constrained")
+        axes = drawn.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        yield axes, out
+        buffer = io.StringIO()
+        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    prefix = re.sub(r"\W+", "-", name)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    out.append(re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S))
+
+
+def curve_figure(name: str, curve: Curve, candidates: Mapping[str, float]) -> str:
+    """Draw one range test with its candidates."""
+    with figure(name) as (axes, out):
+        draw(axes, curve, candidates)
+    return out[0]
+
+
+def response_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -> str:
+    """Draw the measured response: every seed, their mean, the hand-picked rate and the picks.
+
+    Runs that diverged or ended above the start are drawn on the upper edge.
+    """
+    response = task.response
+    assert response is not None
+    start = response.start
+    finite = response.loss[np.isfinite(response.loss)]
+    best = float(finite.min()) if len(finite) else start
+    ceiling = start + 0.08 * abs(start - best)
+    shown = np.where(np.isnan(response.loss), np.nan, np.minimum(response.loss, ceiling))
+    mean = np.nanmean(shown, axis=0)
+    logs = np.log10(response.rates)
+    with figure(name) as (axes, out):
+        axes.axhline(start, color="0.45", lw=1, ls="--", label="before training")
+        for seed, losses in enumerate(shown):
+            label = "one run each" if seed == 0 else None
+            axes.plot(response.rates, losses, ".", color="0.55", ms=6, label=label)
+        axes.plot(response.rates, mean, color="black", lw=1.6, label="mean over seeds")
+        at = {k: float(np.interp(math.log10(v), logs, mean)) for k, v in picks.items()}
+        for mark, colour, key in marks(picks):
+            axes.plot(
+                picks[key], at[key], mark, color=colour, ms=9, mec="black", mew=0.7,
+                label=f"{key}: {picks[key]:.1e}",
+            )  # fmt: skip
+        for rate, _ in task.hand_picked[:1]:
+            height = float(np.interp(math.log10(rate), logs, mean))
+            axes.plot(rate, height, "*", color="gold", ms=17, mec="black", mew=0.9,
+                      label=f"{HAND_PICKED}: {rate:.1e}")  # fmt: skip
+        axes.set_xscale("log")
+        fall = max(ceiling - best, 1e-12)
+        axes.set_ylim(best - 0.08 * fall, ceiling + 0.05 * fall)
+        axes.set_xlabel("maximum learning rate of the one-cycle run")
+        axes.set_ylabel("validation loss")
+        axes.legend(fontsize=8, frameon=False)
+    return out[0]

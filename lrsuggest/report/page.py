@@ -1,0 +1,184 @@
+"""One offline HTML page from tables."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from lrsuggest.curves.heuristics import HEURISTICS, Abstention, Context, read_all
+from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest, ranking
+from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.report.figures import curve_figure, response_figure
+
+_FEWEST_FAMILIES = 6
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a report is about, beside its tables.
+
+    Attributes:
+        title: the suite's title.
+        command: what was run.
+        planned: how many runs were planned.
+        failed: a line for each run without a result.
+    """
+
+    title: str
+    command: str
+    planned: int
+    failed: tuple[str, ...] = ()
+
+
+def rate(value: float) -> str:
+    """Write a rate as 3e-3."""
+    if not math.isfinite(value):
+        return "–"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def number(value: float) -> str:
+    """Write a regret or a share with three decimals, a minus as a minus."""
+    return "–" if not math.isfinite(value) else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _picks(task: TaskEvidence) -> dict[str, float]:
+    """Each reading's pick, the geometric mean over sweep seeds."""
+    context = Context(optimizer=task.optimizer, stage=task.stage)
+    found: dict[str, list[float]] = {}
+    for curve in task.curves:
+        for name, pick in read_all(curve, context).items():
+            if not isinstance(pick, Abstention) and pick > 0 and math.isfinite(pick):
+                found.setdefault(name, []).append(float(pick))
+    return {name: float(np.exp(np.mean(np.log(picks)))) for name, picks in found.items()}
+
+
+def _section(index: int, task: TaskEvidence, table: pd.DataFrame) -> dict[str, Any]:
+    """What the template shows of one task."""
+    picks = _picks(task)
+    here = table[table.task == task.label] if len(table) else table
+    rows = []
+    for name, group in here.groupby("contestant", sort=False) if len(here) else ():
+        regrets = group.regret.to_numpy(float)
+        rows.append(
+            {
+                "contestant": name,
+                "origin": origin(str(name)),
+                "picks": ", ".join(rate(p) for p in group.pick),
+                "regret": float(np.mean(regrets)),
+                "low": float(np.min(regrets)),
+                "high": float(np.max(regrets)),
+                "outside": bool(group.outside.any()),
+                "abstained": bool(group.abstained.any()),
+            }
+        )
+    numbers = []
+    if task.response is not None:
+        for column, lr in enumerate(task.response.rates):
+            losses = task.response.loss[:, column]
+            values = task.metrics[np.isclose(task.metrics.lr, lr)].value
+            numbers.append(
+                {
+                    "lr": lr,
+                    "losses": [_loss(x) for x in losses],
+                    "metrics": [number(x) for x in values],
+                }
+            )
+    name = f"task{index}"
+    return {
+        "task": task,
+        "id": name,
+        "curve": Markup(curve_figure(f"{name}-curve", task.curves[0], _first_picks(task)))
+        if task.curves
+        else None,
+        "response": Markup(response_figure(f"{name}-response", task, picks))
+        if task.response is not None and task.response.ready
+        else None,
+        "rows": sorted(rows, key=lambda row: (math.isnan(row["regret"]), row["regret"])),
+        "numbers": numbers,
+        "picks": picks,
+        "best": float(task.response.rates[int(np.argmin(np.nanmean(task.response.loss, axis=0)))])
+        if task.response is not None and task.response.ready
+        else math.nan,
+    }
+
+
+def _loss(value: float) -> str:
+    if math.isnan(value):
+        return "missing"
+    return f"{value:.4g}" if math.isfinite(value) else "diverged"
+
+
+def _first_picks(task: TaskEvidence) -> dict[str, float]:
+    context = Context(optimizer=task.optimizer, stage=task.stage)
+    picks = read_all(task.curves[0], context)
+    return {k: float(v) for k, v in picks.items() if not isinstance(v, Abstention)}
+
+
+def origin(contestant: str) -> str:
+    """Say in a word where a contestant comes from."""
+    if contestant in (HAND_PICKED, OUT_OF_FOLD):
+        return "person" if contestant == HAND_PICKED else "constant"
+    held = HEURISTICS.get(contestant)
+    return {"shape": "ours", "peer": "peer", "constant": "constant"}[held.origin] if held else ""
+
+
+def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
+    """Return what a reader must know before believing any number."""
+    said = []
+    real = [task for task in tasks if not task.synthetic]
+    families = {task.family for task in real}
+    drawn = [task.label for task in tasks if task.synthetic]
+    if drawn:
+        said.append(
+            f"Synthetic data: {', '.join(drawn)}. They show that the machinery runs; they are in "
+            "no ranking, regret or verdict."
+        )
+    if len(families) < _FEWEST_FAMILIES:
+        said.append(
+            f"Only {len(families)} {'family' if len(families) == 1 else 'families'} of real data: "
+            "a look at the curves, too few to say which heuristic is best."
+        )
+    if story.failed:
+        said.append(f"{len(story.failed)} of {story.planned} planned runs have no result.")
+    elsewhere = [task.label for task in real if task.hand_picked]
+    if elsewhere:
+        said.append(
+            "The hand-picked rates were chosen for a ResNet-34 at a larger size; the network here "
+            "is another (named in each section)."
+        )
+    return said
+
+
+def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
+    """Return the report as one HTML document that needs nothing else."""
+    table = contest(tasks)
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({"report.html": _template("report.html")}),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(rate=rate, number=number, origin=origin)
+    ranked = ranking(table)
+    return environment.get_template("report.html").render(
+        story=story,
+        alerts=alerts(tasks, story),
+        ranking=ranked.to_dict("records"),
+        sections=[_section(i, task, table) for i, task in enumerate(tasks)],
+        real=[task for task in tasks if not task.synthetic],
+        families=len({task.family for task in tasks if not task.synthetic}),
+        constants=constants(),
+    )
+
+
+def _template(name: str) -> str:
+    return (files("lrsuggest.report") / "templates" / name).read_text("utf-8")

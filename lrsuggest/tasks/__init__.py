@@ -1,0 +1,1 @@
+"""Floor 3: datasets, models and what joins them into learners."""

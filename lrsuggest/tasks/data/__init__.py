@@ -1,0 +1,1 @@
+"""Datasets: the catalog, their readers and the resident arrays."""

@@ -1,0 +1,178 @@
+"""One reader per on-disk layout: a folder and a size in, resident arrays out."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.resident import Resident, Size
+
+Progress = Callable[[int, int], None]  # (done, of): called after each image
+
+
+def _no_progress(done: int, of: int) -> None:
+    """Tell nobody."""
+
+
+def _open(path: Path) -> Image.Image:
+    """Open and decode an image.
+
+    Raises:
+        UserError: it is missing or corrupt.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise UserError(f"the image {path} is missing; restore it from the archive") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"the image {path} is corrupt ({error}); restore it from the archive"
+        ) from None
+
+
+def _pixels(image: Image.Image, size: Size) -> NDArray[np.uint8]:
+    """Resize to (height, width) with antialiasing; returns (3, height, width)."""
+    resized = image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(resized).transpose(2, 0, 1)
+
+
+def _lines(path: Path) -> list[str]:
+    """Return a text file's lines without blanks.
+
+    Raises:
+        UserError: it is missing.
+    """
+    try:
+        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except OSError:
+        raise UserError(f"{path} is missing; CamVid's layout needs it beside images/") from None
+
+
+def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+    """Read CamVid's layout: images/, labels/ with `_P.png`, codes.txt, valid.txt.
+
+    Frames named in test.txt, where there is one, are left out. Masks are resized to the nearest
+    pixel, images with antialiasing.
+
+    Raises:
+        UserError: a file is missing or corrupt, a mask's size differs from its image's, or a
+            mask holds a class beyond codes.txt.
+    """
+    codes = tuple(_lines(folder / "codes.txt"))
+    valid_names = set(_lines(folder / "valid.txt"))
+    test = set(_lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
+    paths = sorted(
+        p for p in (folder / "images").glob("*")
+        if p.suffix.lower() in (".png", ".jpg", ".jpeg") and p.name not in test
+    )  # fmt: skip
+    if not paths:
+        raise UserError(f"{folder / 'images'} holds no .png or .jpg; give the extracted dataset")
+    lost = valid_names - {p.name for p in paths}
+    if lost:
+        raise UserError(f"valid.txt names {min(lost)}, which is not in {folder / 'images'}")
+    images = np.empty((len(paths), 3, *size), np.uint8)
+    masks = np.empty((len(paths), *size), np.uint8)
+    for index, path in enumerate(paths):
+        image = _open(path)
+        label = folder / "labels" / f"{path.stem}_P.png"
+        mask = _open(label)
+        if mask.size != image.size:
+            raise UserError(
+                f"{label} is {mask.size[0]}x{mask.size[1]}, but its image is "
+                f"{image.size[0]}x{image.size[1]}; a mask must have its image's size"
+            )
+        highest = int(np.asarray(mask).max())
+        if highest >= len(codes):
+            raise UserError(
+                f"{label} holds class {highest}, but codes.txt names only 0 to {len(codes) - 1}"
+            )
+        images[index] = _pixels(image, size)
+        masks[index] = np.asarray(mask.resize(size[::-1], Image.Resampling.NEAREST))
+        progress(index + 1, len(paths))
+    valid = np.array([p.name in valid_names for p in paths])
+    return Resident(images, masks, valid, codes)
+
+
+def _mirror_68() -> tuple[int, ...]:
+    """The left-right swap of the 68-point face annotation (Multi-PIE / iBUG 300-W)."""
+    swap = list(range(68))
+    runs = [(0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67)]
+    for first, last in runs:
+        swap[first : last + 1] = range(last, first - 1, -1)
+    for left, right in ((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)):
+        swap[left], swap[right] = right, left
+    return tuple(swap)
+
+
+def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+    """Read images/ and landmarks.csv: file, person, valid, then x and y of 68 points in pixels.
+
+    Raises:
+        UserError: a file is missing or corrupt, or a row is not as described.
+    """
+    table = folder / "landmarks.csv"
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError:
+        raise UserError(f"{table} is missing; it lists the faces and their points") from None
+    if not rows:
+        raise UserError(f"{table} has no rows; restore it from its source")
+    images = np.empty((len(rows), 3, *size), np.uint8)
+    points = np.empty((len(rows), 68, 2), np.float32)
+    for index, row in enumerate(rows):
+        try:
+            xy = np.array([[float(row[f"{a}{k}"]) for a in "xy"] for k in range(68)])
+            path = folder / "images" / row["file"]
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{table}, line {index + 2}, must hold file, person, valid and x0, y0 … x67, y67"
+            ) from None
+        image = _open(path)
+        scale = np.array([size[1] / image.width, size[0] / image.height])
+        # Centres of pixels lie at whole numbers, so the grid's edge is half a pixel before 0.
+        points[index] = (xy + 0.5) * scale - 0.5
+        images[index] = _pixels(image, size)
+        progress(index + 1, len(rows))
+    valid = np.array([row["valid"] == "1" for row in rows])
+    return Resident(images, points, valid, mirror=_mirror_68())
+
+
+def read_digits(folder: Path | None, size: Size, progress: Progress = _no_progress) -> Resident:
+    """Read scikit-learn's 1,797 digits; the last fifth, by other writers, is for validation.
+
+    Raises:
+        UserError: another size than 8x8 is asked for.
+    """
+    from sklearn.datasets import load_digits
+
+    if size != (8, 8):
+        raise UserError(f"digits exist at 8x8 only; the suite asks for {size[0]}x{size[1]}")
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    valid = np.arange(len(images)) >= len(images) * 4 // 5
+    progress(len(images), len(images))
+    return Resident(images, bunch.target.astype(np.int64), valid, tuple("0123456789"))
+
+
+def read(reader: str, folder: Path | None, size: Size, progress: Progress) -> Resident:
+    """Read a dataset with the reader that datasets.toml names.
+
+    Raises:
+        UserError: there is no such reader, or the data are not as it expects.
+    """
+    if reader == "digits":
+        return read_digits(folder, size, progress)
+    if folder is None:
+        raise UserError(f"the reader {reader} needs a folder")
+    if reader == "camvid":
+        return read_camvid(folder, size, progress)
+    if reader == "face_landmarks":
+        return read_face_landmarks(folder, size, progress)
+    raise UserError(f"there is no reader {reader!r}; use camvid, face_landmarks or digits")

@@ -1,0 +1,1 @@
+"""Models: a U-Net, a CNN head and small networks."""

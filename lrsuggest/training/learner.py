@@ -1,0 +1,282 @@
+"""What one training step needs, in one place, and one method that does it."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lrsuggest.errors import LrsuggestWarning, UserError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Metric(Protocol):
+    """What a torchmetrics metric offers."""
+
+    def update(self, output: Tensor, target: Any) -> None:
+        """Take in a batch."""
+
+    def compute(self) -> Tensor:
+        """Return the value over all batches taken in."""
+
+    def reset(self) -> None:
+        """Forget them."""
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move every tensor in nested tuples, lists and dicts to the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return [to_device(value, device) for value in batch]
+    return batch
+
+
+def count(batch: Any) -> int:
+    """Return how many examples a batch holds, by its first tensor's first axis."""
+    if isinstance(batch, Tensor):
+        return len(batch) if batch.ndim else 1
+    parts = batch.values() if isinstance(batch, Mapping) else batch
+    return next((count(part) for part in parts if isinstance(part, Tensor | list | tuple)), 1)
+
+
+class Learner:
+    """A model, its loss, its data and its optimizer.
+
+    Args:
+        model: any module; trained where it is.
+        loss_fn: `loss_fn(output, target)` gives a scalar tensor.
+        batches: re-iterable of (input, target), or of dicts if `forward` is given or the model's
+            output has a `.loss`. Iterated anew when it runs out.
+        optimizer: a torch optimizer over the model's parameters. With several groups their rates
+            keep their ratios; "the rate" is the largest group's.
+        valid: re-iterable of the same kind for `evaluate`.
+        forward: `forward(model, batch)` gives the scalar loss; replaces `loss_fn`.
+        metrics: by name, torchmetrics metrics or functions `f(output, target)` of a scalar that
+            are averaged over examples.
+        precision: "fp32"; "bf16" or "fp16" run the forward pass under autocast, fp16 with a
+            gradient scaler.
+        device: where the model lives; by default where its first parameter is.
+        accumulate: batches per optimizer step.
+        clip_norm: largest gradient norm, None for no clipping.
+
+    Raises:
+        UserError: a value cannot be used; the sentence says how to mend it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[[Any, Any], Tensor] | None,
+        batches: Iterable[Any],
+        optimizer: torch.optim.Optimizer,
+        *,
+        valid: Iterable[Any] | None = None,
+        forward: Callable[[nn.Module, Any], Tensor] | None = None,
+        metrics: Mapping[str, Metric | Callable[[Any, Any], Tensor]] | None = None,
+        precision: Precision = "fp32",
+        device: torch.device | str | None = None,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+    ) -> None:
+        if precision not in get_args(Precision):
+            raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
+        if accumulate < 1:
+            raise UserError(f"accumulate must be at least 1; got {accumulate}")
+        if clip_norm is not None and not clip_norm > 0:
+            raise UserError(f"clip_norm must be positive, or None; got {clip_norm}")
+        for name, data in (("batches", batches), ("valid", valid)):
+            if data is not None and isinstance(data, Iterator):
+                raise UserError(
+                    f"{name} is a one-shot {type(data).__name__}; give something that can be "
+                    "iterated again, such as a DataLoader or a list"
+                )
+        self.model = model
+        self.loss_fn = loss_fn
+        self.batches = batches
+        self.optimizer = optimizer
+        self.valid = valid
+        self.forward = forward
+        self.metrics = dict(metrics or {})
+        self.precision = precision
+        first = next(model.parameters(), None)
+        if first is None:
+            raise UserError("the model has no parameters, so there is nothing to train")
+        self.device = torch.device(device) if device is not None else first.device
+        if first.device.type != self.device.type:
+            model.to(self.device)
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+
+    @property
+    def optimizer_name(self) -> str | None:
+        """One of "adamw", "adam", "sgd", or None for any other."""
+        name = type(self.optimizer).__name__.lower()
+        return name if name in ("adamw", "adam", "sgd") else None
+
+    @property
+    def detected_stage(self) -> str | None:
+        """Return "frozen" where more than half of the weights do not train, else None."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        held = sum(n for n, trains in sizes if not trains)
+        return "frozen" if held > sum(n for n, _ in sizes) / 2 else None
+
+    @property
+    def lr(self) -> float:
+        """The largest rate of any parameter group."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def group_ratios(self) -> list[float]:
+        """Return each group's rate over the largest, in the optimizer's order."""
+        top = self.lr
+        if top <= 0:
+            return [1.0] * len(self.optimizer.param_groups)
+        return [float(group["lr"]) / top for group in self.optimizer.param_groups]
+
+    def set_lr(self, rates: Iterable[float]) -> None:
+        """Set each group's rate, in the optimizer's order."""
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def endless(self) -> Iterator[Any]:
+        """Yield batches, starting over whenever they run out.
+
+        Raises:
+            UserError: there are none.
+        """
+        while True:
+            empty = True
+            for batch in self.batches:
+                empty = False
+                yield batch
+            if empty:
+                raise UserError(
+                    "batches is empty; give at least one batch (a DataLoader with drop_last=True "
+                    "over fewer examples than one batch yields none)"
+                )
+
+    def _outcome(self, batch: Any) -> tuple[Tensor, Any, Any]:
+        """Return (scalar loss, output, target) of a batch already on the device."""
+        with torch.autocast(
+            self.device.type,
+            dtype=_DTYPES.get(self.precision),
+            enabled=self.precision != "fp32",
+        ):
+            if self.forward is not None:
+                return self.forward(self.model, batch), None, None
+            if isinstance(batch, Mapping):
+                output = self.model(**batch)
+                loss = getattr(output, "loss", None)
+                if loss is None:
+                    raise UserError(
+                        "batches yields dicts, but the model's output has no .loss; give "
+                        "forward=lambda model, batch: loss"
+                    )
+                return loss, output, None
+            try:
+                inputs, target = batch
+            except (TypeError, ValueError):
+                raise UserError(
+                    f"a batch must be (input, target) or a dict; got a {type(batch).__name__}"
+                ) from None
+            if self.loss_fn is None:
+                raise UserError("give loss_fn(output, target), or forward(model, batch)")
+            output = self.model(inputs)
+            return self.loss_fn(output, target), output, target
+
+    def step(self, batches: Iterator[Any]) -> Tensor:
+        """Take one optimizer step on the next `accumulate` batches.
+
+        Returns:
+            The mean loss before the step, a detached scalar on the device; nothing waits for it.
+        """
+        losses = []
+        for _ in range(self.accumulate):
+            loss = self._outcome(to_device(next(batches), self.device))[0]
+            self.scaler.scale(loss / self.accumulate).backward()
+            losses.append(loss.detach())
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return torch.stack(losses).mean()
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Train within: a root in eval mode is put in train mode, and every mode is put back.
+
+        Submodules that a person set to eval inside a model in train mode (a frozen BatchNorm)
+        stay as they are.
+        """
+        modes = [(module, module.training) for module in self.model.modules()]
+        if not self.model.training:
+            warnings.warn(
+                "the model is in eval mode; it is trained in train mode and handed back in eval: "
+                "call model.train() first if that is what you want",
+                LrsuggestWarning,
+                stacklevel=4,
+            )
+            self.model.train()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Return the mean validation loss as "loss", and each metric by its name.
+
+        Losses are weighted by the examples in each batch. The model is in eval mode meanwhile.
+
+        Raises:
+            UserError: there is no `valid`, or it is empty.
+        """
+        if self.valid is None:
+            raise UserError("there is nothing to evaluate on; give the Learner valid=...")
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        total, seen = torch.zeros((), device=self.device), 0
+        sums = {
+            name: torch.zeros((), device=self.device)
+            for name, metric in self.metrics.items()
+            if not hasattr(metric, "update")
+        }
+        for metric in self.metrics.values():
+            if hasattr(metric, "reset"):
+                metric.reset()
+        try:
+            for raw in self.valid:
+                batch = to_device(raw, self.device)
+                n = count(batch)
+                loss, output, target = self._outcome(batch)
+                total += loss.float() * n
+                seen += n
+                for name, metric in self.metrics.items():
+                    if hasattr(metric, "update"):
+                        metric.update(output, target)
+                    else:
+                        sums[name] += metric(output, target).float() * n
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if not seen:
+            raise UserError("valid is empty; give at least one batch")
+        values = {"loss": float(total / seen)}
+        for name, metric in self.metrics.items():
+            values[name] = (
+                float(metric.compute()) if hasattr(metric, "compute") else float(sums[name] / seen)
+            )
+        return values

@@ -1,0 +1,196 @@
+"""One-cycle training (Smith and Topin, arXiv:1708.07120), as the course ran it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lrsuggest.curves.curve import Floats
+from lrsuggest.errors import UserError
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.sweep import counted, seed_everything
+
+# fastai 1's values, in force when the course's rates were picked.
+_WARM_UP = 0.3
+_DIV = 25.0
+_FINAL_DIV = 1e4
+_MOMENTUM = (0.95, 0.85)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a one-cycle run saw.
+
+    Attributes:
+        lr: shape (n,), the largest group's rate at each optimizer step.
+        momentum: shape (n,), SGD's momentum or Adam's first beta; NaN where there is neither.
+        loss: shape (n,), the training loss before each step, in the loss's units.
+        metrics: one dict per evaluation ("loss" is the validation loss), with "step".
+        diverged: whether the training or the validation loss became non-finite; the run then
+            stopped early.
+    """
+
+    lr: Floats
+    momentum: Floats
+    loss: Floats
+    metrics: tuple[dict[str, float], ...]
+    diverged: bool
+
+    @property
+    def valid_loss(self) -> float:
+        """The last validation loss; infinity for a diverged run, NaN without validation data."""
+        if self.diverged:
+            return math.inf
+        return self.metrics[-1]["loss"] if self.metrics else math.nan
+
+
+def schedule(steps: int) -> tuple[Floats, Floats]:
+    """Return one-cycle's rate, as a fraction of the maximum, and momentum; shapes (steps,).
+
+    torch's OneCycleLR drives a throw-away optimizer, so that the real one, whose `step` a
+    scheduler would wrap for good, is left alone. Under four steps there is no cycle to make: the
+    rate stays at its maximum.
+    """
+    if steps < 4:
+        return np.ones(steps), np.full(steps, _MOMENTUM[1])
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        dummy,
+        max_lr=1.0,
+        total_steps=steps,
+        pct_start=_WARM_UP,
+        div_factor=_DIV,
+        final_div_factor=_FINAL_DIV,
+        max_momentum=_MOMENTUM[0],
+        base_momentum=_MOMENTUM[1],
+    )
+    rate, momentum = np.empty(steps), np.empty(steps)
+    for step in range(steps):
+        rate[step] = dummy.param_groups[0]["lr"]
+        momentum[step] = dummy.param_groups[0]["momentum"]
+        dummy.step()
+        if step < steps - 1:
+            cycle.step()
+    return rate, momentum
+
+
+def group_rates(lr: float | slice, ratios: Sequence[float]) -> list[float]:
+    """Return the maximum rate of each parameter group, first layers first.
+
+    A number keeps the groups' present ratios. As in fastai, slice(lo, hi) spreads the rates
+    geometrically and slice(hi) gives the last group hi and the others hi / 10.
+
+    Raises:
+        UserError: a rate is not positive and finite.
+    """
+    n = len(ratios)
+    if isinstance(lr, slice):
+        low, high = lr.start, lr.stop
+        ends = [high] if low is None else [low, high]
+    else:
+        low, high, ends = None, lr, [lr]
+    if not all(isinstance(x, int | float) and math.isfinite(x) and x > 0 for x in ends):
+        raise UserError(f"the rate must be positive and finite; got {lr!r}")
+    if not isinstance(lr, slice):
+        return [float(lr) * ratio for ratio in ratios]
+    if low is None:
+        return [float(high) / 10] * (n - 1) + [float(high)]
+    return [float(x) for x in np.geomspace(low, high, n)] if n > 1 else [float(high)]
+
+
+def fit_one_cycle(
+    learner: Learner,
+    lr: float | slice,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Fit:
+    """Train for one cycle: the rate rises to `lr` and falls away, the momentum mirrors it.
+
+    Trains the learner's model in place. The optimizer's own rates and momenta are put back at
+    the end. A loss that stops being finite ends the run and is a result, not an error.
+
+    Args:
+        learner: what to train; evaluated at the end (and after every epoch, if `epochs` is
+            given) where it has `valid`.
+        lr: maximum rate, or slice(lo, hi) or slice(hi) over the parameter groups.
+        epochs: passes over the batches, 1 if neither this nor `steps` is given; needs batches
+            with a length.
+        steps: optimizer steps; the batches start over as often as needed.
+        seed: seed of data order and dropout; None goes on from the present state.
+        progress: show a bar with the time left on standard error.
+
+    Raises:
+        UserError: a value cannot be used.
+    """
+    if epochs is not None and steps is not None:
+        raise UserError(f"give epochs or steps, not both; got {epochs} and {steps}")
+    per_epoch = None
+    if steps is None:
+        try:
+            batches_per_epoch = len(learner.batches)  # type: ignore[arg-type]
+        except TypeError:
+            raise UserError("batches has no length, so give steps instead of epochs") from None
+        per_epoch = max(1, batches_per_epoch // learner.accumulate)
+        steps = per_epoch * (1 if epochs is None else epochs)
+    if steps < 1:
+        raise UserError(f"a run needs at least one step; got {steps}")
+    tops = group_rates(lr, learner.group_ratios())
+    rate, momentum = schedule(steps)
+    groups = learner.optimizer.param_groups
+    kept = [{key: group[key] for key in ("momentum", "betas") if key in group} for group in groups]
+    kept_rates = [float(group["lr"]) for group in groups]
+    cycles = any(set_momentum(group, 0.9, dry=True) for group in groups)
+    losses = torch.full((steps,), math.nan, device=learner.device)
+    look_every = 1 if learner.device.type == "cpu" else 10
+    metrics: list[dict[str, float]] = []
+    done, diverged = 0, False
+    with learner.training():
+        if seed is not None:
+            seed_everything(learner, seed)
+        batches = learner.endless()
+        try:
+            for index in counted(steps, progress):
+                learner.set_lr([top * rate[index] for top in tops])
+                for group in groups:
+                    set_momentum(group, float(momentum[index]))
+                losses[index] = learner.step(batches)
+                done = index + 1
+                if done % look_every == 0 or done == steps:
+                    recent = losses[done - min(done, look_every) : done]
+                    diverged = not bool(torch.isfinite(recent).all())
+                at_end = done == steps or (per_epoch is not None and done % per_epoch == 0)
+                if at_end and not diverged and learner.valid is not None:
+                    metrics.append({"step": done, **learner.evaluate()})
+                    diverged = not math.isfinite(metrics[-1]["loss"])
+                if diverged:
+                    break
+        finally:
+            learner.set_lr(kept_rates)
+            for group, values in zip(groups, kept, strict=True):
+                group.update(values)
+    return Fit(
+        lr=max(tops) * rate[:done],
+        momentum=momentum[:done] if cycles else np.full(done, math.nan),
+        loss=losses[:done].cpu().double().numpy(),
+        metrics=tuple(metrics),
+        diverged=diverged,
+    )
+
+
+def set_momentum(group: dict[str, object], value: float, *, dry: bool = False) -> bool:
+    """Set a group's momentum or first beta; says whether it has one (SGD's 0 counts as none)."""
+    betas = group.get("betas")
+    if isinstance(betas, tuple):
+        if not dry:
+            group["betas"] = (value, *betas[1:])
+        return True
+    if group.get("momentum"):
+        if not dry:
+            group["momentum"] = value
+        return True
+    return False

@@ -1,0 +1,121 @@
+"""The learning rate range test (Smith, arXiv:1506.01186): rising rates, one step each."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.errors import UserError
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.snapshot import Snapshot, generators
+
+_FEWEST_BEFORE_STOP = 10
+_LOOK_EVERY = {"cpu": 1}  # elsewhere a look makes the host wait, so it is taken every ten steps
+
+
+def stop_at(loss: Floats) -> tuple[int, Ended] | None:
+    """Return where a sweep with these losses should have stopped, and why; None for not yet.
+
+    It stops at the first non-finite loss, or where the median of the last three losses exceeds
+    the start by twice the span, the span being the largest fall below the start so far, or four
+    standard deviations of the noise where that is more. The start is the median of the first
+    five. The rule looks back only, and a*loss + b with a > 0 stops at the same step.
+
+    Args:
+        loss: shape (n,), the losses so far, in the order of the steps.
+    """
+    bad = np.flatnonzero(~np.isfinite(loss))
+    end = int(bad[0]) if len(bad) else len(loss)
+    verdict = (end, Ended.NON_FINITE) if len(bad) else None
+    if end < _FEWEST_BEFORE_STOP:
+        return verdict
+    finite = loss[:end]
+    start = float(np.median(finite[:5]))
+    windows = np.lib.stride_tricks.sliding_window_view(finite, 3)
+    calm = np.concatenate([np.full(2, start), np.median(windows, axis=1)])
+    fall = start - np.minimum(np.minimum.accumulate(calm), start)
+    # Noise from the first steps alone: there the rate is too small to move the loss.
+    jumps = np.abs(np.diff(finite[:_FEWEST_BEFORE_STOP]))
+    noise = 1.4826 * float(np.median(jumps)) / math.sqrt(2)
+    tiny = 1e-6 * float(np.abs(finite[:_FEWEST_BEFORE_STOP]).max())
+    span = np.maximum(fall, max(4 * noise, tiny))
+    high = np.flatnonzero(calm[_FEWEST_BEFORE_STOP:] > (start + 2 * span)[_FEWEST_BEFORE_STOP:])
+    return (_FEWEST_BEFORE_STOP + int(high[0]), Ended.DIVERGED) if len(high) else verdict
+
+
+def seed_everything(learner: Learner, seed: int) -> None:
+    """Seed torch and every generator of the learner's batches."""
+    torch.manual_seed(seed)
+    for generator in generators(learner.batches):
+        generator.manual_seed(seed)
+
+
+def lr_find(
+    learner: Learner,
+    *,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Curve:
+    """Run a range test and leave the learner bitwise as it was, also after an exception.
+
+    The rate rises geometrically from start to end; groups keep their ratios, and the rate on the
+    curve is the largest group's. The loss at a rate is the one seen just before its step, as in
+    fastai: it shows what the rates below have done.
+
+    Args:
+        learner: what to test.
+        start: first rate.
+        end: last rate.
+        steps: optimizer steps planned; the test stops early when the loss blows up.
+        seed: seed of data order and dropout; None goes on from the present state.
+        progress: show a bar with the time left on standard error.
+
+    Raises:
+        UserError: the range or the number of steps cannot be used, or there are no batches.
+    """
+    if not (0 < start < end < math.inf):
+        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
+    if steps < 2:
+        raise UserError(f"steps must be at least 2; got {steps}")
+    rates = np.geomspace(start, end, steps)
+    look_every = _LOOK_EVERY.get(learner.device.type, 10)
+    losses = torch.full((steps,), math.nan, device=learner.device)
+    skipped = np.zeros(steps, bool)
+    done = 0
+    verdict: tuple[int, Ended] | None = None
+    with Snapshot(learner), learner.training():
+        if seed is not None:
+            seed_everything(learner, seed)
+        ratios = learner.group_ratios()
+        learner.optimizer.zero_grad(set_to_none=True)
+        batches = learner.endless()
+        for index in counted(steps, progress):
+            learner.set_lr([rates[index] * ratio for ratio in ratios])
+            scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
+            losses[index] = learner.step(batches)
+            skipped[index] = learner.scaler.is_enabled() and learner.scaler.get_scale() < scale
+            done = index + 1
+            if done % look_every == 0 or done == steps:
+                verdict = stop_at(losses[:done].cpu().double().numpy())
+                if verdict:
+                    break
+    # The verdict names its step, so the curve does not depend on how often the rule was asked.
+    last, ended = verdict or (done - 1, Ended.COMPLETED)
+    measured = losses[: last + 1].cpu().double().numpy()
+    return Curve(rates[: last + 1], measured, skipped=skipped[: last + 1], ended=ended)
+
+
+def counted(steps: int, progress: bool) -> Iterator[int]:
+    """Count the steps, on a bar if wanted."""
+    if not progress:
+        yield from range(steps)
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(range(steps), "range test", console=Console(stderr=True), transient=True)
