@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     absent = argparse.SUPPRESS  # so that an option may stand before or after the command
     shared.add_argument(
         "--data", metavar="DIR", default=absent,
@@ -157,7 +157,7 @@ def _score(tasks: "Sequence[object]", console: Console) -> None:
     for row in ranked.itertuples():
         table.add_row(
             str(row.contestant), str(row.tasks),
-            *(f"{x:.3f}" for x in (row.median, row.mean, row.worst)),
+            *(f"{float(x):.3f}" for x in (row.median, row.mean, row.worst)),  # type: ignore[arg-type]
         )  # fmt: skip
     console.print(table)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -135,7 +136,7 @@ def _prepare(
 def _jobs(
     entry: Entry, suite: Suite, which: Dataset, print_of: str, size: tuple[int, int], device: str
 ) -> tuple[Job, ...]:
-    common = {
+    common: dict[str, Any] = {
         "dataset": which.name, "fingerprint": print_of, "model": which.model,
         "optimizer": which.optimizer, "stage": entry.stage, "size": size, "batch": entry.batch,
         "precision": entry.precision, "device": device,

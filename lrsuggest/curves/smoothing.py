@@ -20,6 +20,13 @@ _SAVGOL_DECADES = 1.0  # window of the Savitzky-Golay filter, end to end
 _GAUSSIAN_DECADES = 0.25  # standard deviation of the Gaussian
 
 
+def window(lr: Floats) -> int:
+    """Return how many points the Savitzky-Golay filter takes in: a decade's, odd, at least 5."""
+    spacing = float(np.log10(lr[-1] / lr[0])) / (len(lr) - 1)
+    wanted = 2 * max(2, round(_SAVGOL_DECADES / spacing / 2)) + 1
+    return min(wanted, len(lr) - 1 + len(lr) % 2)
+
+
 def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
     """Return the losses smoothed over log10 rate, shape (n,).
 
@@ -40,12 +47,10 @@ def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
     is_even = bool(np.abs(x - even).max() < 0.01 * spacing)
     y = loss if is_even else np.interp(even, x, loss)
     if method == "savgol":
-        half = max(2, round(_SAVGOL_DECADES / spacing / 2))
-        window = min(2 * half + 1, len(y) - 1 + len(y) % 2)
-        out = signal.savgol_filter(y, window, polyorder=2, mode="interp")
+        out = signal.savgol_filter(y, window(lr), polyorder=2, mode="interp")
     else:
         out = ndimage.gaussian_filter1d(y, _GAUSSIAN_DECADES / spacing, mode="nearest")
-    return out if is_even else np.interp(x, even, out)
+    return np.asarray(out if is_even else np.interp(x, even, out), dtype=np.float64)
 
 
 def debiased_moving_average(loss: Floats, beta: float = 0.98) -> Floats:
@@ -75,11 +80,11 @@ def usable(curve: Curve) -> tuple[Floats, Floats]:
     if len(loss) < 3:
         return lr, loss
     calm = ndimage.median_filter(loss, 3, mode="nearest")
-    start = float(np.median(loss[: max(3, len(loss) // 10)]))
+    head = max(3, len(loss) // 10)
+    start = float(np.median(loss[:head]))
     bottom = int(np.argmin(calm))
-    ceiling = start + max(start - calm[bottom], 0.0)
-    blown = np.flatnonzero(calm[bottom:] > ceiling) if ceiling > start else np.array([], int)
-    if len(blown):
+    blown = np.flatnonzero(calm[bottom:] > 2 * start - calm[bottom])
+    if len(blown) and bottom >= head:  # with the minimum in the head, nothing ever fell
         end = bottom + int(blown[0])
         lr, loss = lr[:end], loss[:end]
     return lr, loss

@@ -177,11 +177,11 @@ def suggest(
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]
     found = descent(curve)
-    if not isinstance(found, Abstention) and found.bottom >= len(found.lr) - 2:
-        if curve.ended == Ended.COMPLETED and found.lr[-1] == curve.lr[-1]:
-            reasons.append("The minimum sits at the end of the swept range: sweep to higher rates.")
-    elif not isinstance(found, Abstention) and found.bottom <= 2:
-        reasons.append("The minimum sits at the start of the swept range: sweep from lower rates.")
+    at_end = not isinstance(found, Abstention) and (
+        found.bottom >= len(found.lr) - 2 and found.lr[-1] == curve.lr[-1]
+    )
+    if at_end and curve.ended == Ended.COMPLETED:
+        reasons.append("The minimum sits at the end of the swept range: sweep to higher rates.")
     if curve.ended == Ended.DATA_RAN_OUT:
         reasons.append(curve.ended.sentence)
     shapes = [v for k, v in candidates.items() if HEURISTICS[k].origin == "shape"]

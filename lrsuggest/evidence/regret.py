@@ -115,10 +115,8 @@ def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.
         others = fixed[fixed.family != me.family]
         alike = others[(others.optimizer == me.optimizer) & (others.stage == me.stage)]
         pool = alike if len(alike) else others
-        if len(pool):
-            rate = float(pool.groupby("pick").regret.mean().idxmin())
-        else:
-            rate = PEOPLES_CONSTANT
+        best = pool.groupby("pick").regret.mean().idxmin() if len(pool) else PEOPLES_CONSTANT
+        rate = float(best)
         score = regret(response, rate)
         table.loc[(table.task == label) & table.abstained, "regret"] = score
         added.append(

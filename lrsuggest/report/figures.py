@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -26,7 +27,11 @@ def figure(name: str) -> Iterator[tuple[Axes, list[str]]]:
     The name makes the ids within unique to the figure, so that many fit in one page.
     """
     out: list[str] = []
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.family": "sans-serif",
+    }
     with rc_context(style):
         drawn = Figure(figsize=_SIZE, layout="constrained")
         axes = drawn.subplots()

@@ -1,5 +1,6 @@
 """A task joins a dataset with its model, loss, metrics and optimizer into a Learner."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ _ADAM_BETAS = (0.9, 0.99)  # fastai's too
 
 def point_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean distance between points (n, k, 2) in [-1, 1], as a share of the image's side."""
-    return torch.linalg.vector_norm(output - target, dim=-1).mean() / 2
+    distance: Tensor = torch.linalg.vector_norm(output - target, dim=-1)
+    return distance.mean() / 2
 
 
 def _model(dataset: Dataset, data: Resident) -> nn.Module:
@@ -94,6 +96,7 @@ def build_learner(
             settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=WEIGHT_DECAY
         )
     metrics: dict[str, Any]
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
     if dataset.kind == "points":
         loss_fn, metrics = F.mse_loss, {"point_error": point_error}
     else:

@@ -203,7 +203,7 @@ class Learner:
         losses = []
         for _ in range(self.accumulate):
             loss = self._outcome(to_device(next(batches), self.device))[0]
-            self.scaler.scale(loss / self.accumulate).backward()
+            self.scaler.scale(loss / self.accumulate).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)

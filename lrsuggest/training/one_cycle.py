@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +143,8 @@ def fit_one_cycle(
     tops = group_rates(lr, learner.group_ratios())
     rate, momentum = schedule(steps)
     groups = learner.optimizer.param_groups
-    kept = [{key: group[key] for key in ("momentum", "betas") if key in group} for group in groups]
+    momenta = ("momentum", "betas")
+    kept: list[dict[str, Any]] = [{k: group[k] for k in momenta if k in group} for group in groups]
     kept_rates = [float(group["lr"]) for group in groups]
     cycles = any(set_momentum(group, 0.9, dry=True) for group in groups)
     losses = torch.full((steps,), math.nan, device=learner.device)

@@ -54,6 +54,12 @@ def generators(*sources: object) -> Iterator[torch.Generator]:
         todo += [held.get(name) for name in ("generator", "sampler", "batch_sampler", "dataset")]
 
 
+def _cuda_states() -> list[Tensor] | None:
+    """The random state of every CUDA device, None where CUDA is not in use."""
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state_all() if in_use else None
+
+
 class Snapshot:
     """A learner's state, bitwise: take it by construction, put it back with `restore()`.
 
@@ -78,7 +84,7 @@ class Snapshot:
         self._stepped = optimizer.__dict__.get("_opt_called")
         self._scaler = copy.deepcopy(learner.scaler.state_dict())
         self._random = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+        self._cuda = _cuda_states()
         self._generators = [(g, g.get_state()) for g in generators(learner.batches, learner.valid)]
 
     def _live_tensors(self) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cache
+from typing import Any
 
 import timm
 import torch
@@ -58,9 +59,15 @@ def encoder(name: str, *, pretrained: bool = True) -> nn.Module:
     return fetched
 
 
+def channels(body: nn.Module) -> list[int]:
+    """Return the channels of a body's features, largest feature first."""
+    info: Any = body.feature_info
+    return list(info.channels())
+
+
 def split(body: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Split a body's parameters after its feature at an eighth of the size, as fastai's do."""
-    info = body.feature_info  # type: ignore[union-attr]
+    info: Any = body.feature_info
     reductions, modules = info.reduction(), info.module_name()
     last = modules[max(i for i, r in enumerate(reductions) if r <= 8)].replace(".", "_")
     early: list[nn.Parameter] = []

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.tasks.models.encoder import encoder, split
+from lrsuggest.tasks.models.encoder import channels, encoder, split
 
 
 class CNNHead(nn.Module):
@@ -22,7 +22,7 @@ class CNNHead(nn.Module):
         super().__init__()
         self.shape = shape
         self.body = encoder(body, pretrained=pretrained)
-        width = 2 * self.body.feature_info.channels()[-1]  # type: ignore[union-attr]
+        width = 2 * channels(self.body)[-1]
         self.head = nn.Sequential(
             nn.BatchNorm1d(width),
             nn.Dropout(0.25),
@@ -40,7 +40,8 @@ class CNNHead(nn.Module):
         """Predict from images."""
         deepest = self.body(image)[-1]
         pooled = torch.cat([deepest.amax((-2, -1)), deepest.mean((-2, -1))], dim=1)
-        return self.head(pooled).unflatten(1, self.shape)  # type: ignore[no-any-return]
+        flat: Tensor = self.head(pooled)
+        return flat.view(-1, *self.shape)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Return the parameters as fastai groups them: early body, late body, head."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrsuggest.tasks.models.encoder import encoder, split
+from lrsuggest.tasks.models.encoder import channels, encoder, split
 
 
 def _conv(
@@ -35,7 +35,7 @@ class PixelShuffleUp(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, *, norm: bool) -> None:
         widen = _conv(inputs, outputs * 4, 1, norm=norm)
         with torch.no_grad():
-            kernel = widen[0].weight
+            kernel = next(widen.parameters())
             kernel.copy_(nn.init.kaiming_normal_(kernel[::4].clone()).repeat_interleave(4, dim=0))
         super().__init__(widen, nn.PixelShuffle(2))
 
@@ -59,7 +59,8 @@ class Up(nn.Module):
         x = self.enlarge(x)
         if x.shape[-2:] != skip.shape[-2:]:
             x = F.interpolate(x, skip.shape[-2:], mode="nearest")
-        return self.convs(F.relu(torch.cat([x, self.norm(skip)], dim=1)))  # type: ignore[no-any-return]
+        joined: Tensor = self.convs(F.relu(torch.cat([x, self.norm(skip)], dim=1)))
+        return joined
 
 
 class UNet(nn.Module):
@@ -78,7 +79,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.body = encoder(body, pretrained=pretrained)
-        *skips, deepest = self.body.feature_info.channels()  # type: ignore[union-attr]
+        *skips, deepest = channels(self.body)
         self.middle = nn.Sequential(
             nn.BatchNorm2d(deepest),
             nn.ReLU(),
@@ -108,7 +109,8 @@ class UNet(nn.Module):
         if x.shape[-2:] != image.shape[-2:]:
             x = F.interpolate(x, image.shape[-2:], mode="nearest")
         x = torch.cat([x, image], dim=1)
-        return self.out(F.relu(x + self.cross(x)))  # type: ignore[no-any-return]
+        scores: Tensor = self.out(F.relu(x + self.cross(x)))
+        return scores
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Return the parameters as fastai groups them: early body, late body, the rest."""

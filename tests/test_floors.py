@@ -1,0 +1,80 @@
+"""Imports go down the floors, and the light parts stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "lrsuggest"
+FLOORS = {
+    "errors": 0, "resources": 0,
+    "curves": 1, "training": 2, "tasks": 3, "adapters": 3, "evidence": 4,
+    "report": 5, "suggest": 5, "bench": 6,
+}  # fmt: skip
+
+
+def imported(path: Path) -> list[str]:
+    tree = ast.parse(path.read_text())
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.append(node.module or "")
+    return [name for name in found if name.split(".")[0] == "lrsuggest" and "." in name]
+
+
+def violations(path: Path, names: list[str]) -> list[str]:
+    home = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    bad = []
+    for name in names:
+        other = name.split(".")[1]
+        if other != home and FLOORS[other] >= FLOORS[home]:
+            bad.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    return bad
+
+
+def test_every_module_imports_only_from_lower_floors():
+    modules = [p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py"]
+    assert len(modules) > 25
+    assert not [line for path in modules for line in violations(path, imported(path))]
+
+
+def test_a_module_that_climbs_is_found():
+    assert violations(PACKAGE / "curves" / "curve.py", ["lrsuggest.training.learner"])
+    assert violations(PACKAGE / "evidence" / "regret.py", ["lrsuggest.report.page"])
+
+
+def test_only_the_root_has_names_in_its_init():
+    for path in PACKAGE.rglob("__init__.py"):
+        if path.parent != PACKAGE:
+            assert len(ast.parse(path.read_text()).body) == 1, path
+
+
+@pytest.mark.parametrize(
+    ("module", "banned"),
+    [
+        ("lrsuggest", {"torch", "pandas", "numpy", "scipy"}),
+        ("lrsuggest.curves.suggestion", {"torch", "pandas", "matplotlib"}),
+        ("lrsuggest.evidence.regret", {"torch"}),
+        ("lrsuggest.report.page", {"torch"}),
+        ("lrsuggest.bench.run", {"torch"}),
+    ],
+)
+def test_light_modules_load_nothing_heavy(module, banned):
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not banned & set(done.stdout.split())
+
+
+def test_public_names_resolve_and_unknown_ones_do_not():
+    import lrsuggest
+
+    for name in lrsuggest.__all__:
+        assert getattr(lrsuggest, name) is not None
+        assert name in dir(lrsuggest)
+    with pytest.raises(AttributeError, match="no attribute 'lr_fnid'"):
+        lrsuggest.lr_fnid  # noqa: B018

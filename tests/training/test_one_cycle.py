@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_learner
+from torch import nn
+
+from lrsuggest import Learner, UserError, fit_one_cycle
+from lrsuggest.training.one_cycle import group_rates, schedule
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 10, 90])
+def test_the_schedule_rises_to_one_and_falls_away(steps):
+    rate, momentum = schedule(steps)
+    assert rate.shape == momentum.shape == (steps,)
+    assert rate.max() == pytest.approx(1, abs=0.35 if steps < 10 else 0.02)
+    if steps >= 10:
+        top = int(np.argmax(rate))
+        assert top / steps == pytest.approx(0.3, abs=0.1)
+        assert (np.diff(rate[: top + 1]) > 0).all()
+        assert (np.diff(rate[top:]) < 0).all()
+        assert rate[0] == pytest.approx(1 / 25)
+        assert rate[-1] < 1e-4
+        assert int(np.argmin(momentum)) == top
+        assert (momentum[0], momentum.min()) == pytest.approx((0.95, 0.85), abs=0.01)
+
+
+def test_training_trains_and_hands_the_optimizers_settings_back():
+    learner = make_learner()
+    before = learner.evaluate()["loss"]
+    fit = fit_one_cycle(learner, 1e-2, epochs=4, seed=0)
+    assert [m["step"] for m in fit.metrics] == [8, 16, 24, 32]
+    assert fit.valid_loss < 0.7 * before
+    assert fit.lr.max() == pytest.approx(1e-2, rel=0.02)
+    assert np.isfinite(fit.loss).all()
+    assert not fit.diverged
+    group = learner.optimizer.param_groups[0]
+    assert (group["lr"], group["betas"]) == (1e-3, (0.9, 0.999))
+    assert "max_lr" not in group
+
+
+def test_a_seed_repeats_a_run():
+    fits = [fit_one_cycle(make_learner(), 1e-2, steps=12, seed=3) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].loss, fits[1].loss)
+
+
+def test_momentum_is_cycled_where_there_is_one():
+    def sgd(momentum):
+        return lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=momentum)
+
+    seen = []
+    learner = make_learner(optimizer=sgd(0.9))
+    learner.optimizer.register_step_pre_hook(
+        lambda o, *_: seen.append(o.param_groups[0]["momentum"])
+    )
+    fit = fit_one_cycle(learner, 0.1, steps=20)
+    np.testing.assert_allclose(seen, fit.momentum)
+    assert learner.optimizer.param_groups[0]["momentum"] == 0.9
+    plain = make_learner(optimizer=sgd(0))
+    assert np.isnan(fit_one_cycle(plain, 0.1, steps=20).momentum).all()
+    assert plain.optimizer.param_groups[0]["momentum"] == 0
+
+
+def test_divergence_is_a_result():
+    model = nn.Linear(1, 1, bias=False)
+    batches = [(torch.ones(1, 1), torch.ones(1, 1))]
+    learner = Learner(
+        model, nn.functional.mse_loss, batches, torch.optim.SGD(model.parameters(), lr=0.1),
+        valid=batches,
+    )  # fmt: skip
+    fit = fit_one_cycle(learner, 1e30, steps=30)
+    assert fit.diverged
+    assert len(fit.loss) < 30
+    assert math.isinf(fit.valid_loss)
+    assert learner.lr == 0.1
+
+
+def test_rates_over_groups():
+    assert group_rates(1e-2, [0.1, 1.0]) == pytest.approx([1e-3, 1e-2])
+    assert group_rates(slice(1e-4, 1e-2), [1, 1, 1]) == pytest.approx([1e-4, 1e-3, 1e-2])
+    assert group_rates(slice(1e-2), [1, 1, 1]) == pytest.approx([1e-3, 1e-3, 1e-2])
+    assert group_rates(slice(1e-4, 1e-2), [1]) == [1e-2]
+
+
+@pytest.mark.parametrize(
+    ("lr", "settings", "says"),
+    [
+        (0.0, {"steps": 5}, "got 0.0"),
+        (math.nan, {"steps": 5}, "got nan"),
+        (slice(-1, 1e-2), {"steps": 5}, "got slice"),
+        (1e-2, {"steps": 5, "epochs": 1}, "not both; got 1 and 5"),
+        (1e-2, {"steps": 0}, "at least one step; got 0"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(lr, settings, says):
+    with pytest.raises(UserError, match=says):
+        fit_one_cycle(make_learner(), lr, **settings)
+
+
+def test_batches_without_a_length_need_steps():
+    class Endless:
+        def __iter__(self):
+            yield torch.ones(2, 8), torch.zeros(2, dtype=torch.long)
+
+    learner = make_learner()
+    learner.batches = Endless()
+    with pytest.raises(UserError, match="no length, so give steps"):
+        fit_one_cycle(learner, 1e-2)
+    assert len(fit_one_cycle(learner, 1e-2, steps=4).loss) == 4

@@ -1,0 +1,155 @@
+import math
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_learner, sweep_like
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lrsuggest import Learner, UserError, lr_find
+from lrsuggest.curves.curve import Ended
+from lrsuggest.training import sweep
+from lrsuggest.training.sweep import stop_at
+
+
+def quadratic(offset=0.0):
+    """One weight, loss (w - 1)^2 + offset: every value of a sweep can be worked out."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    batches = [(torch.ones(1, 1, dtype=torch.float32), torch.ones(1, 1))]
+    return Learner(model, lambda o, t: ((o - t) ** 2).mean() + offset, batches, optimizer)
+
+
+def test_every_reading_is_the_loss_before_that_rates_step():
+    curve = lr_find(quadratic(), start=1e-3, end=0.5, steps=20)
+    error, expected = 1.0, []
+    for rate in np.geomspace(1e-3, 0.5, 20):
+        expected.append(error**2)
+        error *= 1 - 2 * rate
+    np.testing.assert_allclose(curve.loss, expected, rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(curve.lr, np.geomspace(1e-3, 0.5, 20))
+    assert curve.ended is Ended.COMPLETED
+
+
+def test_groups_keep_their_ratios_while_swept():
+    learner = make_learner(
+        optimizer=lambda m: torch.optim.SGD(
+            [{"params": m[0].parameters(), "lr": 1e-5}, {"params": m[4].parameters()}], lr=1e-3
+        )
+    )
+    seen = []
+    learner.optimizer.register_step_pre_hook(
+        lambda o, *_: seen.append([g["lr"] for g in o.param_groups])
+    )
+    curve = lr_find(learner, steps=12, start=1e-4, end=1e-2)
+    np.testing.assert_allclose([top for _, top in seen], curve.lr)
+    np.testing.assert_allclose([low / top for low, top in seen], 0.01)
+
+
+def test_a_blow_up_and_a_non_finite_loss_end_it():
+    curve = lr_find(quadratic(), start=1e-3, end=100, steps=60)
+    assert curve.ended is Ended.DIVERGED
+    assert len(curve) < 60
+    learner = make_learner()
+    calls = 0
+
+    def loss_fn(output, target):
+        nonlocal calls
+        calls += 1
+        return nn.functional.cross_entropy(output, target) * (math.nan if calls == 8 else 1)
+
+    learner.loss_fn = loss_fn
+    curve = lr_find(learner, steps=60)
+    assert (len(curve), curve.ended) == (8, Ended.NON_FINITE)
+    assert np.isfinite(curve.loss[:-1]).all()
+
+
+@pytest.mark.parametrize("look_every", [1, 2, 7, 100])
+def test_the_curve_does_not_depend_on_how_often_it_is_looked_at(monkeypatch, look_every):
+    plain = lr_find(make_learner(), seed=0)
+    monkeypatch.setattr(sweep, "_LOOK_EVERY", {"cpu": look_every})
+    looked = lr_find(make_learner(), seed=0)
+    assert (looked.ended, len(looked)) == (plain.ended, len(plain))
+    np.testing.assert_array_equal(looked.loss, plain.loss)
+
+
+def test_negative_losses_are_swept_like_any_other():
+    curves = [lr_find(quadratic(offset), start=1e-3, end=100, steps=60) for offset in (0, -50, 20)]
+    assert len({(len(curve), curve.ended) for curve in curves}) == 1
+    np.testing.assert_allclose(curves[1].loss, curves[0].loss - 50, rtol=1e-5)
+
+
+@given(
+    st.builds(lambda n, noise, seed: sweep_like(n, noise=noise, seed=seed), st.integers(15, 150),
+              st.sampled_from([0.0, 0.02, 0.2]), st.integers(0, 99)),
+    st.floats(-3, 3), st.floats(-100, 100), st.integers(1, 150),
+)  # fmt: skip
+def test_the_stop_rule_is_free_of_scale_and_offset_and_looks_back_only(made, log_a, b, seen):
+    loss = made[1]
+    rule = stop_at(loss)
+    assert stop_at(10**log_a * (loss + b)) == rule
+    early = stop_at(loss[:seen])
+    assert early == (rule if rule and rule[0] < seen else None)
+
+
+def test_a_constant_loss_is_swept_to_the_end():
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [(torch.ones(1, 1), torch.ones(1, 1))]
+    learner = Learner(model, lambda o, t: (o * 0).sum() + 1, batches, optimizer)
+    curve = lr_find(learner)
+    assert curve.ended is Ended.COMPLETED
+    assert (curve.loss == 1).all()
+
+
+def test_a_loader_shorter_than_the_sweep_starts_over():
+    learner = make_learner()
+    assert len(learner.batches) == 8
+    assert len(lr_find(learner, steps=50, end=1e-3)) == 50
+
+
+def test_a_seed_repeats_a_sweep():
+    a, b = (lr_find(make_learner(), seed=4) for _ in range(2))
+    np.testing.assert_array_equal(a.loss, b.loss)
+    other = lr_find(make_learner(), seed=5)
+    assert (other.loss[:10] != a.loss[:10]).any()
+
+
+def test_fp16_skips_are_recorded_and_the_scale_comes_back():
+    learner = make_learner(precision="fp16")
+    curve = lr_find(learner, steps=30, end=1e-2)
+    assert curve.skipped.dtype == bool
+    assert learner.scaler.get_scale() == 65536
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"start": 1, "end": 0.1}, "got 1 to 0.1"), ({"start": 0}, "got 0 to 10"),
+     ({"steps": 1}, "got 1"), ({"end": math.nan}, "got 1e-07 to nan")],
+)  # fmt: skip
+def test_a_range_that_cannot_be_is_refused(settings, says):
+    with pytest.raises(UserError, match=says):
+        lr_find(make_learner(), **settings)
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal():
+    code = (
+        "import torch; from lrsuggest import Learner, lr_find; m = torch.nn.Linear(1, 1)\n"
+        "o = torch.optim.SGD(m.parameters(), lr=.1); b = [(torch.ones(1, 1), torch.ones(1, 1))]\n"
+        "lr_find(Learner(m, torch.nn.functional.mse_loss, b, o), steps=5, progress=True)"
+    )
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", code], stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    assert done.returncode == 0
+    assert b"range test" in os.read(ours, 10_000)
+    os.close(ours)
