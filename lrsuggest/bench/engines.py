@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lrsuggest.bench.jobs import Job, Record
 
+IMPORTS_S = 60.0  # what the first job of a process may take on top of its limit
+
 Order = tuple[Job, Path]  # a job and where its data lie prepared
 
 
@@ -53,8 +55,8 @@ def run_jobs(orders: Sequence[Order], *, workers: int, limit_s: float) -> Iterat
     Args:
         orders: jobs with their prepared data; begun in this order.
         workers: how many run at once; the cores are shared out among them.
-        limit_s: seconds after which a job is stopped. The first one in a process has a minute
-            more, for the imports.
+        limit_s: seconds after which a job is stopped. The first one in a process has `IMPORTS_S`
+            more.
     """
     # Spinning threads slow torch down many times where processes share cores.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -72,7 +74,7 @@ def run_jobs(orders: Sequence[Order], *, workers: int, limit_s: float) -> Iterat
                 children.append(child)
             wait([child.connection for child in children], timeout=0.5)
             for child in list(children):
-                record = _hear(child, limit_s + (60 if id(child) in fresh else 0))
+                record = _hear(child, limit_s + (IMPORTS_S if id(child) in fresh else 0))
                 if record is None:
                     continue
                 yield record

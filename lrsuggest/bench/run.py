@@ -99,8 +99,8 @@ def make_plan(
                 tasks.append(
                     PlannedTask(
                         f"{which.name} {size[0]}x{size[1]} {entry.stage}", which, entry.stage, size,
-                        entry.batch, entry.steps, _jobs(entry, suite, which, print_of, size, device),
-                        str(path),
+                        entry.batch, entry.steps,
+                        _jobs(entry, suite, which, print_of, size, device), str(path),
                     )
                 )  # fmt: skip
     return Plan(name, suite.title, suite.limit_s, tuple(tasks))

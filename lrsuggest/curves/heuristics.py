@@ -141,7 +141,8 @@ class Descent:
     Attributes:
         lr: shape (m,).
         loss: shape (m,), smoothed.
-        bottom: index of the smoothed minimum.
+        bottom: index of the minimum. It is always found on a Gaussian's smoothing: before the
+            sharp rise of a blow-up a Savitzky-Golay filter undershoots, below anything measured.
     """
 
     lr: Floats
@@ -171,7 +172,7 @@ def descent(curve: Curve, method: Method = "savgol") -> Descent | Abstention:
     if len(lr) < FEWEST_POINTS:
         blew_up = np.isfinite(curve.loss[~curve.skipped]).sum() >= FEWEST_POINTS
         return Abstention(Reason.RISING if blew_up else Reason.TOO_SHORT)
-    calm = np.array(loss) if curve.smoothed else smooth(lr, loss, method)
+    calm = np.array(loss) if curve.smoothed else smooth(lr, loss, "gaussian")
     head = max(3, len(loss) // 10)
     start, bottom = float(np.median(calm[:head])), lowest(calm)
     error = 1.5 * noise(loss) / math.sqrt(1 if curve.smoothed else window(lr))
@@ -179,6 +180,8 @@ def descent(curve: Curve, method: Method = "savgol") -> Descent | Abstention:
     if bottom < head or start - calm[bottom] <= threshold:
         rose = float(np.median(calm[-head:])) - start > threshold
         return Abstention(Reason.RISING if rose else Reason.FLAT)
+    if method != "gaussian" and not curve.smoothed:
+        calm = smooth(lr, loss, method)
     return Descent(lr, calm, bottom)
 
 
@@ -186,8 +189,10 @@ def _steepest(curve: Curve, method: Method) -> float | Abstention:
     found = descent(curve, method)
     if isinstance(found, Abstention):
         return found
-    # Past the minimum a slope is a wobble of the blow-up, not the descent.
-    before = slope(found.lr, found.loss)[: found.bottom + 1]
+    # Past the minimum a slope is a wobble of the blow-up, not the descent; and within half a window
+    # of the end the fit is no longer centred, its slopes are extrapolations.
+    last = min(found.bottom, len(found.lr) - 1 - window(found.lr) // 2)
+    before = slope(found.lr, found.loss)[: last + 1]
     return float(found.lr[lowest(before)])
 
 

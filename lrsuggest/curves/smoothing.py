@@ -68,10 +68,10 @@ def usable(curve: Curve) -> tuple[Floats, Floats]:
     """Return the part of the curve that can be read: (lr, loss), shapes (m,), all finite.
 
     Steps the optimizer skipped are dropped: they saw no update. The curve is cut at its first
-    non-finite loss, and where, past its minimum, the loss has risen above the start by as much
-    as it had fallen below it: what follows a blow-up says nothing of the rates before it. The
-    level of the start is the median of the first tenth of the points; the fall is taken on a
-    running median of three. Both commute with a*loss + b, a > 0.
+    non-finite loss, and where, past its minimum, the loss has risen back above the start: what
+    follows a blow-up says nothing of the rates before it. The level of the start is the median of
+    the first tenth of the points; the rise is taken on a running median of three, so that one
+    spike is not a blow-up. Both commute with a*loss + b, a > 0.
     """
     lr, loss = curve.lr[~curve.skipped], curve.loss[~curve.skipped]
     bad = np.flatnonzero(~np.isfinite(loss))
@@ -83,7 +83,7 @@ def usable(curve: Curve) -> tuple[Floats, Floats]:
     head = max(3, len(loss) // 10)
     start = float(np.median(loss[:head]))
     bottom = int(np.argmin(calm))
-    blown = np.flatnonzero(calm[bottom:] > 2 * start - calm[bottom])
+    blown = np.flatnonzero(calm[bottom:] > start)
     if len(blown) and bottom >= head:  # with the minimum in the head, nothing ever fell
         end = bottom + int(blown[0])
         lr, loss = lr[:end], loss[:end]

@@ -65,12 +65,17 @@ def response_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -
     start = response.start
     finite = response.loss[np.isfinite(response.loss)]
     best = float(finite.min()) if len(finite) else start
-    ceiling = start + 0.08 * abs(start - best)
+    worst = math.inf if np.isinf(response.loss).any() else float(finite.max())
+    # Above the start every run is a failure alike; below it, no room is spent on emptiness.
+    ceiling = min(worst, start + 0.08 * abs(start - best))
     shown = np.where(np.isnan(response.loss), np.nan, np.minimum(response.loss, ceiling))
     mean = np.nanmean(shown, axis=0)
     logs = np.log10(response.rates)
     with figure(name) as (axes, out):
-        axes.axhline(start, color="0.45", lw=1, ls="--", label="before training")
+        off = " (above)" if start > ceiling else ""
+        if not off:
+            axes.axhline(start, color="0.45", lw=1, ls="--")
+        axes.plot([], [], color="0.45", lw=1, ls="--", label=f"before training: {start:.3g}{off}")
         for seed, losses in enumerate(shown):
             label = "one run each" if seed == 0 else None
             axes.plot(response.rates, losses, ".", color="0.55", ms=6, label=label)
@@ -87,7 +92,10 @@ def response_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -
                       label=f"{HAND_PICKED}: {rate:.1e}")  # fmt: skip
         axes.set_xscale("log")
         fall = max(ceiling - best, 1e-12)
-        axes.set_ylim(best - 0.08 * fall, ceiling + 0.05 * fall)
+        if best > 0 and ceiling > 8 * best:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(best - 0.08 * fall, ceiling + 0.05 * fall)
         axes.set_xlabel("maximum learning rate of the one-cycle run")
         axes.set_ylabel("validation loss")
         axes.legend(fontsize=8, frameon=False)

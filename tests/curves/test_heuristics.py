@@ -107,7 +107,7 @@ def test_the_readings_stand_where_they_should():
     lr, loss = sweep_like(200)
     curve = Curve(lr, loss)
     true_bottom = lr[np.argmin(loss)]
-    assert HEURISTICS["min_10"](curve) == pytest.approx(true_bottom / 10, rel=0.15)
+    assert HEURISTICS["min_10"](curve) == pytest.approx(true_bottom / 10, rel=0.3)
     for name in ("steepest", "steepest_gaussian"):
         assert HEURISTICS[name](curve) == pytest.approx(1e-3, rel=0.3)  # two decades before .1
 

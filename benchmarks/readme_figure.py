@@ -1,0 +1,45 @@
+"""Draws docs/camvid11.png from recorded runs: python benchmarks/readme_figure.py OUT_FOLDER."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lrsuggest.bench.run import collect, load_plan
+from lrsuggest.bench.store import Store
+from lrsuggest.curves.suggestion import draw, marks
+from lrsuggest.suggest import suggest_lr
+
+
+def main(out: Path) -> None:
+    """Draw a range test and the response of CamVid at the larger size."""
+    tasks, _ = collect(load_plan(out), Store(out))
+    task = [t for t in tasks if t.family == "camvid"][-1]
+    suggestion = suggest_lr(task.curves[0], stage=task.stage, optimizer=task.optimizer)
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw(left, suggestion.curve, suggestion.candidates, chosen=suggestion.heuristic)
+    left.set_title("What the range test says")
+    assert task.response is not None
+    rates, mean = task.response.rates, task.response.loss.mean(0)
+    right.semilogx(rates, task.response.loss.T, ".", color="0.6")
+    right.semilogx(rates, mean, color="black", lw=1.6)
+    for mark, colour, name in marks(suggestion.candidates):
+        rate = suggestion.candidates[name]
+        height = np.interp(np.log10(rate), np.log10(rates), mean)
+        right.plot(rate, height, mark, color=colour, mec="black", ms=9)
+    rate = task.hand_picked[0][0]
+    height = np.interp(np.log10(rate), np.log10(rates), mean)
+    right.plot(rate, height, "*", color="gold", mec="black", ms=17, label=f"hand-picked: {rate:g}")
+    right.set_xlabel("maximum learning rate of a one-cycle run")
+    right.set_ylabel("validation loss after it")
+    right.set_title(f"What those rates are worth ({task.label}, {len(task.response.loss)} seeds)")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(Path(__file__).parents[1] / "docs" / "camvid11.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

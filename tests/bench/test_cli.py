@@ -1,0 +1,204 @@
+"""The command line as a person uses it: real processes, real folders, real training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import sweep_like
+from PIL import Image
+
+from lrsuggest import Curve
+from lrsuggest.bench.__main__ import main
+from lrsuggest.tasks.data.synthetic import write_street
+
+TINY = """
+title = "Tiny"
+[sweep]
+start = 1e-5
+steps = 40
+[[entry]]
+dataset = "digits"
+stage = "scratch"
+sizes = [[8, 8]]
+batch = 64
+steps = 12
+rates = [1e-4, 1e-3, 1e-2, 1e-1, 3e1]
+"""
+
+
+def bench(*words, **settings):
+    command = [sys.executable, "-m", "lrsuggest.bench", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **settings)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A suite that was run once by a real process."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.toml").write_text(TINY)
+    return folder, bench("run", "tiny.toml", "--out", "out", cwd=folder)
+
+
+def test_a_suite_runs_reports_and_keeps_its_records(tiny):
+    folder, done = tiny
+    assert done.returncode == 0, done.stderr
+    assert "one-cycle 1.0e-03 seed 1: ok" in done.stdout
+    records = [json.loads(p.read_text()) for p in (folder / "out" / "records").iterdir()]
+    assert {r["status"] for r in records} <= {"ok", "diverged"}
+    assert sum(r["job"]["kind"] == "sweep" for r in records) == 2
+    again = bench("run", "tiny.toml", "--out", "out", cwd=folder)
+    assert again.returncode == 0
+    assert "runs to do" not in again.stdout
+    report = bench("report", "tiny", "--out", "out", cwd=folder)
+    assert report.returncode == 0, report.stderr
+    page = (folder / "out" / "report.html").read_text()
+    assert "digits 8x8 scratch" in page
+    assert "min_10" in page
+    score = bench("score", "--out", "out", cwd=folder)
+    assert "constant 1e-2" in score.stdout
+
+
+def test_a_lost_record_is_run_again_and_a_failed_one_gives_status_1(tiny):
+    folder, _ = tiny
+    records = folder / "out" / "records"
+    lost, torn = sorted(records.iterdir())[:2]
+    kept = {path: path.read_bytes() for path in (lost, torn)}
+    lost.unlink()
+    torn.write_text("{")
+    report = bench("report", "--out", "out", cwd=folder)
+    assert report.returncode == 1
+    assert "never ran" in (folder / "out" / "report.html").read_text()
+    again = bench("run", "tiny.toml", "--out", "out", cwd=folder)
+    assert again.returncode == 0
+    assert "2 runs to do" in again.stdout
+
+    def outcome(text):
+        return {k: v for k, v in json.loads(text).items() if k != "seconds"}
+
+    for path, before in kept.items():  # the same job gives the same numbers
+        assert outcome(path.read_bytes()) == outcome(before)
+
+
+STREET = """
+title = "Streets"
+[sweep]
+start = 1e-5
+steps = 24
+[[entry]]
+dataset = "street"
+only = "without data"
+stage = "frozen"
+sizes = [[36, 48]]
+batch = 8
+steps = 4
+rates = [1e-3, 1e-1]
+"""
+
+
+def test_without_data_streets_are_drawn_swept_and_marked(tmp_path):
+    (tmp_path / "s.toml").write_text(STREET)
+    alone = {k: v for k, v in os.environ.items() if k != "LRSUGGEST_DATA"}
+    done = bench("run", "s.toml", "--out", "out", cwd=tmp_path, env=alone)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "data" / "street" / "images").iterdir())) == 200
+    assert bench("report", "--out", "out", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Synthetic data: street 36x48 frozen" in page
+    assert "no verdict" in page
+    assert (
+        "nothing was measured on real data" in bench("score", "--out", "out", cwd=tmp_path).stdout
+    )
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path):
+    (tmp_path / "long.toml").write_text(TINY.replace("steps = 12", "steps = 1500"))
+    command = [sys.executable, "-m", "lrsuggest.bench", "run", "long.toml", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    records = tmp_path / "out" / "records"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and len(list(records.glob("*.json"))) < 2:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted; finished runs are kept" in err
+    for path in records.glob("*.json"):
+        json.loads(path.read_text())
+    assert not list(records.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "absent"], "the data folder absent does not exist"),
+        (["run", "quik"], "no suite 'quik'"),
+        (["run", "bad.toml"], r"`$.entry[0]`"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["--workers", "-1"], "at least 1; got -1"),
+        (["--workers", "two"], "invalid int value: 'two'"),
+        (["report", "--out", "absent"], "absent holds no plan.json"),
+        (["read", "absent.csv"], "absent.csv cannot be read as a curve: No such file"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LRSUGGEST_DATA", raising=False)
+    (tmp_path / "bad.toml").write_text(TINY.replace("batch", "btach"))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_damaged_data_are_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    write_street(tmp_path / "data" / "camvid11", train=3, valid=2)
+    label = tmp_path / "data" / "camvid11" / "labels" / "street_0001_P.png"
+    Image.fromarray(np.full((120, 160), 40, np.uint8)).save(label)
+    suite = (
+        TINY.replace("digits", "camvid11")
+        .replace("scratch", "frozen")
+        .replace("[8, 8]", "[36, 48]")
+    )
+    (tmp_path / "s.toml").write_text(suite)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "s.toml", "--data", "data", "--out", "out"]) == 2
+    assert "holds class 40, but codes.txt names only 0 to 11" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.json"))
+    assert main(["run", "s.toml", "--data", ".", "--out", "out"]) == 2
+    assert "camvid11 does not exist; put CamVid" in capsys.readouterr().err
+
+
+def test_a_curve_is_read(tmp_path, capsys):
+    Curve(*sweep_like(noise=0.01)).to_csv(tmp_path / "curve.csv")
+    assert main(["read", str(tmp_path / "curve.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "min_10" in out
+    assert "fastai_valley" in out
+    Curve(np.geomspace(1e-6, 1, 50), np.ones(50)).to_csv(tmp_path / "flat.csv")
+    assert main(["read", str(tmp_path / "flat.csv")]) == 0
+    assert "No suggestion. The loss never fell" in capsys.readouterr().out
+
+
+def test_list_and_help_are_worth_reading(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("LRSUGGEST_DATA", raising=False)
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("quick", "camvid11", "frozen 0.002", "min_10", "put it in DATA/camvid11"):
+        assert word in out
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("--data", "--out", "run", "report", "score", "read", "exit status"):
+        assert word in text

@@ -1,0 +1,110 @@
+import pytest
+
+from lrsuggest.bench.jobs import Job, Record, RecordedCurve
+from lrsuggest.bench.store import Store
+from lrsuggest.bench.suite import load, suite_names
+from lrsuggest.curves.curve import Curve
+from lrsuggest.errors import UserError
+
+GOOD = """
+title = "t"
+[[entry]]
+dataset = "digits"
+stage = "scratch"
+sizes = [[8, 8]]
+batch = 64
+steps = 5
+rates = [1e-3, 1e-2]
+"""
+
+
+def job(**changes):
+    settings = {
+        "kind": "one_cycle", "dataset": "digits", "fingerprint": "packaged", "model": "small_cnn",
+        "optimizer": "sgd", "stage": "scratch", "size": (8, 8), "batch": 64, "steps": 5,
+        "seed": 0, "rates": (1e-3,),
+    }  # fmt: skip
+    return Job(**{**settings, **changes})
+
+
+def test_the_quick_suite_measures_what_it_should():
+    assert "quick" in suite_names()
+    for entry in load("quick").entry:
+        assert len(entry.rates) >= 8
+        assert entry.seeds >= 2
+        assert entry.steps >= 40
+        if entry.dataset in ("camvid11", "face_landmarks"):
+            assert len(entry.sizes) >= 2
+            assert entry.only == "with data"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("steps", "stepz"), r"unknown field `stepz` - at `\$\.entry\[0\]`|required field `steps`"),
+        (("steps = 5", "steps = 5\nlr = 3"), r"unknown field `lr` - at `\$\.entry\[0\]`"),
+        (('"digits"', '"digit"'), r"no dataset 'digit'.*at `\$\.entry\[0\]\.dataset`"),
+        (('"scratch"', '"thawed"'), r"'thawed' - at `\$\.entry\[0\]\.stage`"),
+        (("batch = 64", "batch = 0"), r"at least 1 - at `\$\.entry\[0\]`"),
+        (("[1e-3, 1e-2]", "[1e-3]"), r"two or more.*at `\$\.entry\[0\]\.rates`"),
+        (("[1e-3, 1e-2]", "[-1e-3, 1e-2]"), r"positive rates"),
+        (("title", "[title"), "toml"),
+    ],
+)
+def test_a_bad_suite_names_file_and_path(tmp_path, change, says):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    load(str(path))
+    path.write_text(GOOD.replace(*change))
+    with pytest.raises(UserError, match=says) as caught:
+        load(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_suite_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no suite 'quik'; choose .*quick"):
+        load("quik")
+    with pytest.raises(UserError, match=r"absent\.toml cannot be read: No such file"):
+        load(str(tmp_path / "absent.toml"))
+
+
+def test_the_key_is_golden_and_every_field_is_in_it():
+    assert job().key == "ff91170aff79b624"
+    other = {
+        "kind": "sweep", "dataset": "x", "fingerprint": "x", "model": "x", "optimizer": "x",
+        "stage": "frozen", "size": (8, 9), "batch": 1, "steps": 6, "seed": 1, "rates": (1e-4,),
+        "precision": "bf16", "device": "cuda", "protocol": 99,
+    }  # fmt: skip
+    assert other.keys() == set(Job.__struct_fields__)
+    keys = {job(**{name: value}).key for name, value in other.items()} | {job().key}
+    assert len(keys) == len(other) + 1
+
+
+def test_records_come_back_whole(tmp_path):
+    store = Store(tmp_path)
+    curve = Curve([1e-3, 1e-2, 1e-1], [2.0, 1.0, float("nan")], skipped=[0, 1, 0],
+                  ended="non-finite")  # fmt: skip
+    record = Record(job(kind="sweep"), "ok", 1.5, {"loss": 2.0}, curve=RecordedCurve.of(curve))
+    store.put(record)
+    back = store.measured(record.job)
+    assert back == record
+    assert back.curve.curve().to_json() == curve.to_json()
+    assert [p.name for p in store.folder.iterdir()] == [f"{record.job.key}.json"]
+
+
+def test_failed_and_torn_records_are_measured_anew(tmp_path):
+    store = Store(tmp_path)
+    assert store.get(job()) is None
+    store.put(Record(job(), "timeout", error="stopped after 9 s"))
+    assert store.get(job()).status == "timeout"
+    assert store.measured(job()) is None
+    store.put(Record(job(), "diverged", end={}))
+    assert store.measured(job()) is not None
+    (store.folder / f"{job().key}.json").write_text('{"job": ')
+    assert store.measured(job()) is None
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made"):
+        Store(tmp_path / "file" / "out")

@@ -1,0 +1,156 @@
+"""Real CamVid frames and faces where they are at hand, and files in the same layouts elsewhere."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.readers import (
+    read,
+    read_camvid,
+    read_digits,
+    read_face_landmarks,
+)
+from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.synthetic import CODES, write_street
+
+
+@pytest.fixture
+def street(tmp_path):
+    write_street(tmp_path / "street", train=4, valid=2)
+    return tmp_path / "street"
+
+
+def test_camvid_is_read_whole(data_root):
+    data = read_camvid(data_root / "camvid11", (36, 48))
+    assert data.inputs.shape == (468, 3, 36, 48)
+    assert data.targets.shape == (468, 36, 48)
+    assert (int(data.valid.sum()), data.classes[-1]) == (101, "Void")
+    assert data.targets.max() == 11
+    # Sky is at the top and road at the bottom of a street.
+    sky, road = data.classes.index("Sky"), data.classes.index("Road")
+    assert (data.targets[:, :6] == sky).mean() > 10 * (data.targets[:, -6:] == sky).mean()
+    assert (data.targets[:, -6:] == road).mean() > 10 * (data.targets[:, :6] == road).mean()
+
+
+def test_faces_are_read_whole_and_split_by_person(data_root):
+    folder = data_root / "face_landmarks"
+    data = read_face_landmarks(folder, (48, 48))
+    assert data.inputs.shape == (3462, 3, 48, 48)
+    assert data.targets.shape == (3462, 68, 2)
+    assert int(data.valid.sum()) == 681
+    with open(folder / "landmarks.csv", newline="") as file:
+        people = np.array([row["person"] for row in csv.DictReader(file)])
+    assert not set(people[data.valid]) & set(people[~data.valid])
+    # Eyes are above the mouth, and a person's left eye is to the right in the picture.
+    assert (data.targets[:, 36:48, 1].mean(1) < data.targets[:, 48:, 1].mean(1)).mean() > 0.99
+    assert (data.targets[:, 36, 0] < data.targets[:, 45, 0]).mean() > 0.99
+
+
+def test_points_move_with_the_image(tmp_path):
+    (tmp_path / "images").mkdir()
+    image = np.zeros((60, 120, 3), np.uint8)
+    image[30:36, 90:96] = 255  # a bright square of 6 x 6, its centre at (92.5, 32.5)
+    Image.fromarray(image).save(tmp_path / "images" / "one.png")
+    with open(tmp_path / "landmarks.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["file", "person", "valid"] + [f"{a}{k}" for k in range(68) for a in "xy"])
+        out.writerow(["one.png", "me", "0"] + [92.5, 32.5] * 68)
+    data = read_face_landmarks(tmp_path, (30, 40))
+    bright = np.argwhere(data.inputs[0, 0] > 60)
+    np.testing.assert_allclose(data.targets[0, 0], bright.mean(0)[::-1], atol=0.3)
+
+
+def test_digits_are_packaged():
+    data = read_digits(None, (8, 8))
+    assert data.inputs.shape == (1797, 1, 8, 8)
+    assert data.inputs.max() == 255
+    with pytest.raises(UserError, match="8x8 only; the suite asks for 16x16"):
+        read_digits(None, (16, 16))
+
+
+def test_drawn_streets_read_like_camvid_and_repeat(street, tmp_path):
+    data = read("camvid", street, (36, 48), lambda done, of: None)
+    assert data.inputs.shape == (6, 3, 36, 48)
+    assert data.classes == CODES
+    assert data.valid.tolist() == [False] * 4 + [True] * 2
+    assert len(np.unique(data.targets)) >= 8
+    write_street(tmp_path / "again", train=4, valid=2)
+    for path in street.rglob("*.png"):
+        twin = tmp_path / "again" / path.relative_to(street)
+        assert path.read_bytes() == twin.read_bytes()
+
+
+def test_a_mask_of_another_size_is_refused(street):
+    label = street / "labels" / "street_0001_P.png"
+    Image.open(label).resize((80, 60)).save(label)
+    with pytest.raises(UserError, match=r"street_0001_P\.png is 80x60, but its image is 160x120"):
+        read_camvid(street, (36, 48))
+
+
+def test_a_class_beyond_the_codes_is_refused(street):
+    label = street / "labels" / "street_0002_P.png"
+    mask = np.array(Image.open(label))
+    mask[0, 0] = 12
+    Image.fromarray(mask).save(label)
+    with pytest.raises(UserError, match=r"street_0002_P\.png holds class 12, but .* 0 to 11"):
+        read_camvid(street, (36, 48))
+
+
+@pytest.mark.parametrize("where", ["images/street_0003.png", "labels/street_0003_P.png"])
+def test_a_corrupt_image_is_named(street, where):
+    whole = (street / where).read_bytes()
+    for damage in (b"not an image", whole[: len(whole) // 2], b""):
+        (street / where).write_bytes(damage)
+        with pytest.raises(UserError, match=r"street_0003.*\.png is corrupt"):
+            read_camvid(street, (36, 48))
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [("codes.txt", "codes.txt is missing"), ("valid.txt", "valid.txt is missing"),
+     ("labels/street_0000_P.png", "is missing; restore"),
+     ("images/street_0005.png", r"valid.txt names street_0005\.png")],
+)  # fmt: skip
+def test_a_missing_file_is_named(street, lost, says):
+    (street / lost).unlink()
+    with pytest.raises(UserError, match=says):
+        read_camvid(street, (36, 48))
+
+
+def test_an_empty_folder_and_an_unknown_reader_are_refused(street, tmp_path):
+    for path in (street / "images").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"holds no \.png or \.jpg"):
+        read_camvid(street, (36, 48))
+    with pytest.raises(UserError, match="no reader 'coco'"):
+        read("coco", tmp_path, (8, 8), lambda done, of: None)
+    with pytest.raises(UserError, match=r"landmarks\.csv is missing"):
+        read_face_landmarks(tmp_path, (8, 8))
+    (tmp_path / "landmarks.csv").write_text("file,person,valid,x0\na.png,me,0,eye\n")
+    with pytest.raises(UserError, match="line 2, must hold"):
+        read_face_landmarks(tmp_path, (8, 8))
+
+
+def test_resident_data_are_cached_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "cache" / "x.npz"
+    calls = []
+
+    def make():
+        calls.append(1)
+        if len(calls) == 1:
+            raise UserError("torn")
+        return Resident(
+            np.ones((2, 3, 4, 5), np.uint8), np.ones((2, 3, 2), np.float32),
+            np.array([True, False]), (), (1, 0, 2),
+        )  # fmt: skip
+
+    with pytest.raises(UserError, match="torn"):
+        cached(path, make)
+    assert not list(tmp_path.rglob("*.npz*"))
+    first, second = cached(path, make), cached(path, make)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(first.targets, second.targets)
+    assert (second.mirror, second.classes, second.size) == ((1, 0, 2), (), (4, 5))
