@@ -28,13 +28,22 @@ def main(out: Path) -> None:
     for mark, colour, name in marks(suggestion.candidates):
         rate = suggestion.candidates[name]
         height = np.interp(np.log10(rate), np.log10(rates), mean)
-        right.plot(rate, height, mark, color=colour, mec="black", ms=9)
+        right.plot(rate, height, mark, color=colour, mec="black", ms=7, zorder=3)
     rate = task.hand_picked[0][0]
     height = np.interp(np.log10(rate), np.log10(rates), mean)
-    right.plot(rate, height, "*", color="gold", mec="black", ms=17, label=f"hand-picked: {rate:g}")
+    right.plot(
+        rate,
+        height,
+        "*",
+        color="gold",
+        mec="black",
+        ms=17,
+        zorder=2.5,
+        label=f"hand-picked: {rate:g}",
+    )
     right.set_xlabel("maximum learning rate of a one-cycle run")
     right.set_ylabel("validation loss after it")
-    right.set_title(f"What those rates are worth ({task.label}, {len(task.response.loss)} seeds)")
+    right.set_title(f"What those rates are worth (two seeds, {task.label})")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -135,7 +135,8 @@ def draw(
                 height,
                 mark,
                 color=colour,
-                ms=11 if name == chosen else 8,
+                ms=14 if name == chosen else 7,  # the others stay visible on top of it
+                zorder=2.5 if name == chosen else 3,
                 mec="black",
                 mew=1.6 if name == chosen else 0.6,
                 label=f"{name}: {rate:.1e}",

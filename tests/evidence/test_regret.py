@@ -50,7 +50,10 @@ def test_the_best_of_one_half_is_valued_on_the_other():
 
 
 @given(
-    st.lists(st.lists(st.integers(0, 29).map(lambda x: x / 10), min_size=4, max_size=4), min_size=2, max_size=5),
+    st.lists(
+        st.lists(st.integers(0, 29).map(lambda x: x / 10), min_size=4, max_size=4),
+        min_size=2, max_size=5,
+    ),
     st.floats(-5, 0), st.floats(0.01, 100), st.floats(-50, 50),
 )  # fmt: skip
 def test_units_of_the_loss_do_not_matter(rows, log_rate, a, b):

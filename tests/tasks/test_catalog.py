@@ -18,7 +18,7 @@ def test_every_entry_is_complete():
 
 
 def test_an_unknown_dataset_is_refused():
-    with pytest.raises(UserError, match="no dataset 'camvid12'; datasets.toml has digits"):
+    with pytest.raises(UserError, match="no dataset 'camvid12'; datasets"):
         catalog.dataset("camvid12")
 
 
