@@ -43,7 +43,7 @@ def main(out: Path) -> None:
     )
     right.set_xlabel("maximum learning rate of a one-cycle run")
     right.set_ylabel("validation loss after it")
-    right.set_title(f"What those rates are worth (two seeds, {task.label})")
+    right.set_title("What those rates are worth (CamVid, 60x80)")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

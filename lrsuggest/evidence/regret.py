@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Floats
-from lrsuggest.curves.heuristics import HEURISTICS, Abstention, Context, is_rate, read_all
+from lrsuggest.curves.heuristics import (
+    HEURISTICS,
+    Abstention,
+    Context,
+    is_rate,
+    lowest,
+    read_all,
+)
 from lrsuggest.evidence.response import Response, TaskEvidence
 
 DIVERGED = 1.5  # V(start) plus half the span
@@ -45,8 +52,8 @@ def regret(response: Response, pick: float) -> float:
     """
     values = []
     for rates, choose, value in _halves(response):
-        lowest = float(np.min(np.where(np.isnan(choose), np.inf, choose)))
-        best = int(np.argmin(_mean(choose, response.start, lowest)))
+        floor = float(np.min(np.where(np.isnan(choose), np.inf, choose)))
+        best = lowest(_mean(choose, response.start, floor))
         at_best = float(np.nanmean(value[:, best]))
         span = response.start - at_best
         if not (math.isfinite(span) and span > 0):
