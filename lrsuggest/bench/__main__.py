@@ -177,7 +177,7 @@ def _read(args: argparse.Namespace, console: Console) -> int:
 def _list(args: argparse.Namespace, console: Console) -> int:
     """Say what there is."""
     from lrsuggest.bench.suite import load, suite_names
-    from lrsuggest.curves.heuristics import HEURISTICS
+    from lrsuggest.curves.readings import HEURISTICS
     from lrsuggest.tasks.data.catalog import data_root, datasets, locate
 
     root = data_root(getattr(args, "data", None))

@@ -22,7 +22,8 @@ from lrsuggest.bench.jobs import MEASURED, Job, Record
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import Entry, Suite
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context, is_rate, read_all
+from lrsuggest.curves.heuristics import Context, is_rate
+from lrsuggest.curves.readings import read_all
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint, locate

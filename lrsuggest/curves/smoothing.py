@@ -13,11 +13,11 @@ from scipy import ndimage, signal
 
 from lrsuggest.curves.curve import Curve, Floats
 
-Method = Literal["savgol", "gaussian", "none"]
-METHODS: tuple[Method, ...] = ("savgol", "gaussian", "none")
+Method = Literal["savgol", "gaussian", "robust"]
 
 _SAVGOL_DECADES = 1.0  # window of the Savitzky-Golay filter, end to end
 _GAUSSIAN_DECADES = 0.25  # standard deviation of the Gaussian
+_MEDIAN_DECADES = 0.5  # window of the running median, end to end
 
 
 def window(lr: Floats) -> int:
@@ -32,14 +32,16 @@ def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
 
     "savgol" fits a parabola in a window of one decade (Savitzky and Golay, Analytical Chemistry
     36(8), 1964) and so keeps the place and depth of a minimum; "gaussian" averages with a
-    standard deviation of a quarter decade. Unevenly spaced rates are first put on an even grid.
+    standard deviation of a quarter decade; "robust" takes a running median over half a
+    decade first, so that spikes do not count. Unevenly spaced rates are first put on an even grid.
+    Under five points nothing is smoothed.
 
     Args:
         lr: shape (n,), rising.
         loss: shape (n,), finite.
-        method: one of `METHODS`.
+        method: the filter.
     """
-    if method == "none" or len(lr) < 5:
+    if len(lr) < 5:
         return np.array(loss)
     x = np.log10(lr)
     even = np.linspace(x[0], x[-1], len(x))
@@ -49,14 +51,11 @@ def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
     if method == "savgol":
         out = signal.savgol_filter(y, window(lr), polyorder=2, mode="interp")
     else:
+        if method == "robust":
+            points = 2 * max(1, round(_MEDIAN_DECADES / spacing / 2)) + 1
+            y = ndimage.median_filter(y, points, mode="nearest")
         out = ndimage.gaussian_filter1d(y, _GAUSSIAN_DECADES / spacing, mode="nearest")
     return np.asarray(out if is_even else np.interp(x, even, out), dtype=np.float64)
-
-
-def debiased_moving_average(loss: Floats, beta: float = 0.98) -> Floats:
-    """Return fastai's smoothing: an exponential average divided by 1 - beta**(steps so far)."""
-    average = signal.lfilter([1 - beta], [1, -beta], loss)
-    return np.asarray(average / (1 - beta ** np.arange(1, len(loss) + 1)))
 
 
 def slope(lr: Floats, loss: Floats) -> Floats:

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrsuggest.curves.curve import Curve, Ended
-from lrsuggest.curves.heuristics import (
-    HEURISTICS,
-    Abstention,
-    Context,
-    descent,
-    is_rate,
-    read_all,
-)
+from lrsuggest.curves.heuristics import Abstention, Context, is_rate
+from lrsuggest.curves.readings import HEURISTICS, read_all
 from lrsuggest.curves.smoothing import smooth, usable
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
 
@@ -25,7 +19,8 @@ if TYPE_CHECKING:
 # fastai's minimum was the most robust published reading in our first measurements (ten small
 # tasks); min_10 is that reading with a smoothing that does not lag.
 DEFAULT_HEURISTIC = "min_10"
-_AGREEMENT_DECADES = 1.5  # readings further apart than this are called a disagreement
+_WITNESSES = ("steepest_gaussian", "min_10")
+_AGREEMENT_DECADES = 1.5  # witnesses further apart than this disagree
 _HALF_DECADE = 10**0.5
 
 
@@ -36,7 +31,7 @@ class Suggestion:
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.
         low: lower end of the 80 % interval, None with `lr`. Until the recorded evidence
-            calibrates it, this is the span of the readings, at least half a decade each way.
+            calibrates it, this spans steepest_gaussian and min_10, at least half a decade each way.
         high: upper end of the same.
         candidates: every shape and peer reading by name; those that abstained are left out.
         reliable: whether nothing about the curve speaks against the rate.
@@ -177,18 +172,12 @@ def suggest(
             context.stage, fallback,
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]
-    found = descent(curve)
-    at_end = not isinstance(found, Abstention) and (
-        found.bottom >= len(found.lr) - 2 and found.lr[-1] == curve.lr[-1]
-    )
-    if at_end and curve.ended == Ended.COMPLETED:
-        reasons.append("The minimum sits at the end of the swept range: sweep to higher rates.")
     if curve.ended == Ended.DATA_RAN_OUT:
         reasons.append(curve.ended.sentence)
-    shapes = [v for k, v in candidates.items() if HEURISTICS[k].origin == "shape"]
-    if shapes and np.log10(max(shapes) / min(shapes)) > _AGREEMENT_DECADES:
-        reasons.append(f"The readings disagree: {min(shapes):.1e} to {max(shapes):.1e}.")
-    around = [*shapes, pick / _HALF_DECADE, pick * _HALF_DECADE]
+    both = [candidates[name] for name in _WITNESSES if name in candidates]
+    if both and np.log10(max(both) / min(both)) > _AGREEMENT_DECADES:
+        reasons.append(f"Steepest slope and minimum disagree: {min(both):.1e} to {max(both):.1e}.")
+    around = [*both, pick / _HALF_DECADE, pick * _HALF_DECADE]
     return Suggestion(
         pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
         context.stage, fallback,

@@ -12,14 +12,9 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Floats
-from lrsuggest.curves.heuristics import (
-    HEURISTICS,
-    Abstention,
-    Context,
-    is_rate,
-    lowest,
-    read_all,
-)
+from lrsuggest.curves.heuristics import Abstention, Context, is_rate
+from lrsuggest.curves.readings import HEURISTICS, read_all
+from lrsuggest.curves.shapes import lowest
 from lrsuggest.evidence.response import Response, TaskEvidence
 
 DIVERGED = 1.5  # V(start) plus half the span

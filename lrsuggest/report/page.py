@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lrsuggest.curves.heuristics import HEURISTICS, Abstention, Context, read_all
+from lrsuggest.curves.heuristics import Abstention, Context
+from lrsuggest.curves.readings import HEURISTICS, read_all
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest, ranking
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.report.figures import curve_figure, response_figure

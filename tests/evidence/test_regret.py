@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import sweep_like
+from helpers import sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import sweep_like
+from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.response import Response, TaskEvidence

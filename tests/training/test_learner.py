@@ -2,7 +2,7 @@ import types
 
 import pytest
 import torch
-from conftest import make_learner
+from helpers import make_learner
 from torch import nn
 
 from lrsuggest import Learner, UserError

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import make_learner
+from helpers import make_learner
 from torch import nn
 
 from lrsuggest import Learner, UserError, fit_one_cycle

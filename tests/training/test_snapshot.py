@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import make_learner
+from helpers import make_learner
 
 from lrsuggest import lr_find
 from lrsuggest.training.snapshot import Snapshot

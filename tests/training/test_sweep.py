@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import make_learner, sweep_like
+from helpers import make_learner, sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn

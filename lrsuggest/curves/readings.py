@@ -1,0 +1,26 @@
+"""Every reading there is, by name: import `HEURISTICS` from here to have them all registered."""
+
+import warnings
+from importlib import import_module
+
+from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.heuristics import HEURISTICS, Abstention, Context
+from lrsuggest.errors import LrsuggestWarning
+
+__all__ = ["HEURISTICS", "read_all"]
+
+for _home in ("shapes", "peers"):  # ours register first, so that tables begin with them
+    import_module(f"lrsuggest.curves.{_home}")
+
+
+def read_all(
+    curve: Curve, context: Context | None = None, *, constants: bool = False
+) -> dict[str, float | Abstention]:
+    """Return every registered reading of the curve by name, constants only if asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LrsuggestWarning)
+        return {
+            name: each(curve, context)
+            for name, each in HEURISTICS.items()
+            if constants or each.origin != "constant"
+        }
