@@ -213,6 +213,23 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         return torch.stack(losses).mean()
 
+    def calibrate_scale(self, batches: Iterator[Any], *, tries: int = 32) -> float:
+        """Halve the gradient scaler's scale until a backward pass is finite; returns the scale.
+
+        No optimizer step is made, but batches are drawn and buffers move: restore them after.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        for _ in range(tries):
+            loss = self._outcome(to_device(next(batches), self.device))[0]
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+            finite = all(bool(torch.isfinite(grad).all()) for grad in grads)
+            self.optimizer.zero_grad(set_to_none=True)
+            if finite:
+                break
+            self.scaler.update(self.scaler.get_scale() / 2)
+        return float(self.scaler.get_scale())
+
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Train within: a root in eval mode is put in train mode, and every mode is put back.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from lrsuggest.curves.curve import Floats
 from lrsuggest.errors import UserError
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # fastai 1's values, in force when the course's rates were picked.
 _WARM_UP = 0.3
@@ -39,12 +42,46 @@ class Fit:
     metrics: tuple[dict[str, float], ...]
     diverged: bool
 
+    def plot_losses(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the training loss over the steps, and the validation losses; returns the axes."""
+        ax = _axes(ax)
+        ax.plot(np.arange(1, len(self.loss) + 1), self.loss, color="0.5", lw=1, label="training")
+        if self.metrics:
+            at = [(m["step"], m["loss"]) for m in self.metrics]
+            ax.plot(*zip(*at, strict=True), "o-", color="#0072B2", label="validation")
+        ax.set_xlabel("optimizer step")
+        ax.set_ylabel("loss")
+        ax.legend(frameon=False)
+        return ax
+
+    def plot_lr(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the rate over the steps, and the momentum if there is one; returns the axes."""
+        ax = _axes(ax)
+        steps = np.arange(1, len(self.lr) + 1)
+        lines = ax.plot(steps, self.lr, color="#0072B2", label="learning rate")
+        ax.set_xlabel("optimizer step")
+        ax.set_ylabel("learning rate")
+        if np.isfinite(self.momentum).any():
+            right = ax.twinx()
+            lines += right.plot(steps, self.momentum, "--", color="#D55E00", label="momentum")
+            right.set_ylabel("momentum")
+        ax.legend(handles=lines, frameon=False)
+        return ax
+
     @property
     def valid_loss(self) -> float:
         """The last validation loss; infinity for a diverged run, NaN without validation data."""
         if self.diverged:
             return math.inf
         return self.metrics[-1]["loss"] if self.metrics else math.nan
+
+
+def _axes(ax: "Axes | None") -> "Axes":
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        ax = plt.subplots(figsize=(7, 4.2), layout="constrained")[1]
+    return ax
 
 
 def schedule(steps: int) -> tuple[Floats, Floats]:

@@ -9,36 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lrsuggest.training.learner import Learner
 
 
-def _clone(value: Any) -> Any:
-    """Copy a value deeply, tensors without their graph."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _clone(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_clone(each) for each in value)
-    return copy.deepcopy(value)
-
-
-def _put_back(now: Any, saved: Any) -> Any:
-    """Return the saved value, written into the present tensor where one of its kind stands."""
-    if (
-        isinstance(now, Tensor)
-        and isinstance(saved, Tensor)
-        and (now.shape, now.dtype, now.device) == (saved.shape, saved.dtype, saved.device)
-    ):
-        with torch.no_grad():
-            now.copy_(saved)
-        return now
-    return _clone(saved)
-
-
-def generators(*sources: object) -> Iterator[torch.Generator]:
-    """Yield every torch generator that a loader, its samplers or our batches hold, once each."""
+def held_by(*sources: object) -> Iterator[object]:
+    """Yield the sources and all that loaders, samplers and our batches hold below them, once."""
     seen: set[int] = set()
     todo = list(sources)
     while todo:
@@ -46,12 +23,20 @@ def generators(*sources: object) -> Iterator[torch.Generator]:
         if source is None or id(source) in seen:
             continue
         seen.add(id(source))
-        if isinstance(source, torch.Generator):
-            yield source
-            continue
+        yield source
         # __dict__, not getattr: a DataLoader warns or raises on some of its own properties.
         held = getattr(source, "__dict__", {})
         todo += [held.get(name) for name in ("generator", "sampler", "batch_sampler", "dataset")]
+
+
+def generators(*sources: object) -> list[torch.Generator]:
+    """Return every torch generator that the sources hold."""
+    return [each for each in held_by(*sources) if isinstance(each, torch.Generator)]
+
+
+def gpu_room(device: torch.device) -> int:
+    """Return the free bytes on a CUDA device."""
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def _cuda_states() -> list[Tensor] | None:
@@ -65,31 +50,68 @@ class Snapshot:
 
     Holds weights and buffers (persistent or not), gradients, the optimizer's state and group
     settings, the gradient scaler, each module's train mode, the generators of the loaders, and
-    the random states of torch (CPU and every CUDA device), numpy and Python. As a context
-    manager it restores at the end, also after an exception or KeyboardInterrupt. It can be
-    restored any number of times.
+    the random states of torch (CPU and every CUDA device), numpy and Python. One copy is made;
+    on a CUDA device with less than twice the room for it, it goes to host memory.
+
+    As a context manager it restores at the end, also after an exception or KeyboardInterrupt, and
+    sets the living worker processes of a loader with persistent workers aside meanwhile, so that
+    their random states stay where they are. It can be restored any number of times.
     """
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
         model, optimizer = learner.model, learner.optimizer
-        self._tensors = [(t, t.detach().clone()) for t in self._live_tensors()]
-        self._grads = [(p, _clone(p.grad)) for p in model.parameters()]
+        self.on_host = self._lacks_room()
+        self._tensors = [(t, self._clone(t)) for t in (*model.parameters(), *model.buffers())]
+        self._grads = [(p, self._clone(p.grad)) for p in model.parameters()]
         self._modes = [(module, module.training) for module in model.modules()]
-        self._state = {p: _clone(state) for p, state in optimizer.state.items()}
+        self._state = {p: self._clone(state) for p, state in optimizer.state.items()}
         self._groups = [
-            {key: _clone(value) for key, value in group.items() if key != "params"}
+            {key: self._clone(value) for key, value in group.items() if key != "params"}
             for group in optimizer.param_groups
         ]
         self._stepped = optimizer.__dict__.get("_opt_called")
         self._scaler = copy.deepcopy(learner.scaler.state_dict())
         self._random = (random.getstate(), np.random.get_state(), torch.get_rng_state())
         self._cuda = _cuda_states()
-        self._generators = [(g, g.get_state()) for g in generators(learner.batches, learner.valid)]
+        sources = (learner.batches, learner.valid)
+        self._generators = [(g, g.get_state()) for g in generators(*sources)]
+        self._iterators = [
+            (each, each._iterator) for each in held_by(*sources) if isinstance(each, DataLoader)
+        ]
 
-    def _live_tensors(self) -> Iterator[Tensor]:
-        yield from self._learner.model.parameters()
-        yield from self._learner.model.buffers()
+    def _lacks_room(self) -> bool:
+        """Whether the state lives on a CUDA device with less than twice the room for a copy."""
+        if self._learner.device.type != "cuda":
+            return False
+        model, optimizer = self._learner.model, self._learner.optimizer
+        tensors = [*model.parameters(), *model.buffers()]
+        tensors += [p.grad for p in model.parameters() if p.grad is not None]
+        for state in optimizer.state.values():
+            tensors += [value for value in state.values() if isinstance(value, Tensor)]
+        return gpu_room(self._learner.device) < 2 * sum(t.nbytes for t in tensors)
+
+    def _clone(self, value: Any) -> Any:
+        """Copy a value deeply, tensors without their graph."""
+        if isinstance(value, Tensor):
+            held = value.detach()
+            return held.cpu() if self.on_host and held.is_cuda else held.clone()
+        if isinstance(value, dict):
+            return {key: self._clone(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self._clone(each) for each in value)
+        return copy.deepcopy(value)
+
+    def _put_back(self, now: Any, saved: Any, device: torch.device | None = None) -> Any:
+        """Return the saved value, written into the present tensor where one of its kind stands."""
+        if not isinstance(saved, Tensor):
+            return self._clone(saved)
+        alike = isinstance(now, Tensor) and (now.shape, now.dtype) == (saved.shape, saved.dtype)
+        if alike:
+            with torch.no_grad():
+                now.copy_(saved)
+            return now
+        return self._clone(saved).to(device or saved.device)
 
     def restore(self) -> None:
         """Put everything back, into the same tensors, bit for bit."""
@@ -98,7 +120,7 @@ class Snapshot:
             for tensor, saved in self._tensors:
                 tensor.copy_(saved)
         for parameter, grad in self._grads:
-            parameter.grad = _put_back(parameter.grad, grad)
+            parameter.grad = self._put_back(parameter.grad, grad, parameter.device)
         for module, mode in self._modes:
             module.training = mode
         for key in list(optimizer.state):
@@ -107,19 +129,23 @@ class Snapshot:
         for key, saved_state in self._state.items():
             now = optimizer.state[key]
             optimizer.state[key] = {
-                name: _put_back(now.get(name), value) for name, value in saved_state.items()
+                name: self._put_back(now.get(name), value, key.device if self.on_host else None)
+                for name, value in saved_state.items()
             }
         for group, settings in zip(optimizer.param_groups, self._groups, strict=True):
             for name in [name for name in group if name != "params" and name not in settings]:
                 del group[name]
             for name, value in settings.items():
-                group[name] = _put_back(group.get(name), value)
+                group[name] = self._put_back(group.get(name), value)
         if self._stepped is None:
             optimizer.__dict__.pop("_opt_called", None)
         else:
             optimizer.__dict__["_opt_called"] = self._stepped
         if self._scaler:
             self._learner.scaler.load_state_dict(copy.deepcopy(self._scaler))
+        # Before the generators: a loader's new worker processes draw their seed from one.
+        for loader, iterator in self._iterators:
+            loader._iterator = iterator
         python, numpy, cpu = self._random
         random.setstate(python)
         np.random.set_state(numpy)
@@ -129,7 +155,14 @@ class Snapshot:
         for generator, state in self._generators:
             generator.set_state(state)
 
+    def rewind(self) -> None:
+        """Restore within the block: put everything back, living workers still set aside."""
+        self.restore()
+        self.__enter__()
+
     def __enter__(self) -> "Snapshot":
+        for loader, _ in self._iterators:
+            loader._iterator = None
         return self
 
     def __exit__(

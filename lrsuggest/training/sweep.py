@@ -88,22 +88,30 @@ def lr_find(
     skipped = np.zeros(steps, bool)
     done = 0
     verdict: tuple[int, Ended] | None = None
-    with Snapshot(learner), learner.training():
+    with Snapshot(learner) as snapshot:
+        if learner.scaler.is_enabled():
+            # Else the first steps would be spent on finding the scale, and skipped.
+            with learner.training():
+                scale = learner.calibrate_scale(learner.endless())
+            snapshot.rewind()
+            learner.scaler.update(scale)
         if seed is not None:
             seed_everything(learner, seed)
         ratios = learner.group_ratios()
         learner.optimizer.zero_grad(set_to_none=True)
         batches = learner.endless()
-        for index in counted(steps, progress):
-            learner.set_lr([rates[index] * ratio for ratio in ratios])
-            scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
-            losses[index] = learner.step(batches)
-            skipped[index] = learner.scaler.is_enabled() and learner.scaler.get_scale() < scale
-            done = index + 1
-            if done % look_every == 0 or done == steps:
-                verdict = stop_at(losses[:done].cpu().double().numpy())
-                if verdict:
-                    break
+        with learner.training():
+            for index in counted(steps, progress):
+                learner.set_lr([rates[index] * ratio for ratio in ratios])
+                scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
+                losses[index] = learner.step(batches)
+                # A scale that was lowered tells of an infinity and of a step not made.
+                skipped[index] = learner.scaler.is_enabled() and learner.scaler.get_scale() < scale
+                done = index + 1
+                if done % look_every == 0 or done == steps:
+                    verdict = stop_at(losses[:done].cpu().double().numpy())
+                    if verdict:
+                        break
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
     measured = losses[: last + 1].cpu().double().numpy()

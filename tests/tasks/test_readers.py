@@ -8,7 +8,9 @@ from PIL import Image
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers import (
+    project,
     read,
+    read_biwi,
     read_camvid,
     read_digits,
     read_face_landmarks,
@@ -61,6 +63,48 @@ def test_points_move_with_the_image(tmp_path):
     data = read_face_landmarks(tmp_path, (30, 40))
     bright = np.argwhere(data.inputs[0, 0] > 60)
     np.testing.assert_allclose(data.targets[0, 0], bright.mean(0)[::-1], atol=0.3)
+
+
+def test_the_projection_is_that_of_the_course():
+    """Frame 09/frame_00667 with the calibration of lesson 3."""
+    camera = np.array([[517.679, 0, 320], [0, 517.679, 240.5], [0, 0, 1]])
+    x, y = project(np.array([187.332, 40.3892, 893.135]), camera)
+    assert (round(y, 2), round(x, 2)) == (263.91, 428.58)
+
+
+def test_biwi_frames_are_read_with_both_kinds_of_pose(data_root):
+    folder = data_root / "biwi_mini"
+    if not folder.is_dir():
+        pytest.skip(f"no biwi_mini in {data_root}")
+    data = read_biwi(folder, (120, 160))
+    assert data.inputs.shape == (11, 3, 120, 160)
+    assert not data.valid.any()
+    x, y = data.targets[:, 0].T
+    assert ((x > 80) & (x < 95) & (y > 55) & (y < 70)).all()  # the nose, as seen in the pictures
+    # The frames are moments apart, so text and binary poses must agree.
+    assert np.ptp(x) < 4
+    assert np.ptp(y) < 4
+
+
+def test_a_damaged_pose_or_calibration_is_named(tmp_path):
+    person = tmp_path / "01"
+    person.mkdir()
+    with pytest.raises(UserError, match="holds no 01/frame"):
+        read_biwi(tmp_path, (12, 16))
+    Image.new("RGB", (64, 48)).save(person / "frame_00003_rgb.png")
+    with pytest.raises(UserError, match=r"rgb\.cal is missing"):
+        read_biwi(tmp_path, (12, 16))
+    (person / "rgb.cal").write_text("50 0 32\n0 50 24\n")
+    with pytest.raises(UserError, match="must begin with the camera's 3x3 matrix"):
+        read_biwi(tmp_path, (12, 16))
+    (person / "rgb.cal").write_text("50 0 32\n0 50 24\n0 0 1\n\n0 0 0 0\n")
+    with pytest.raises(UserError, match=r"has no pose; put frame_00003_pose\.txt"):
+        read_biwi(tmp_path, (12, 16))
+    (person / "frame_00003_pose.bin").write_bytes(b"abc")
+    with pytest.raises(UserError, match="is damaged"):
+        read_biwi(tmp_path, (12, 16))
+    (person / "frame_00003_pose.txt").write_text("1 0 0\n0 1 0\n0 0 1\n\n0 0 800\n")
+    assert read_biwi(tmp_path, (48, 64)).targets[0, 0].tolist() == [32, 24]
 
 
 def test_digits_are_packaged():

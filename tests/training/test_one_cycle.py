@@ -1,5 +1,6 @@
 import math
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 from lrsuggest import Learner, UserError, fit_one_cycle
 from lrsuggest.training.one_cycle import group_rates, schedule
+
+matplotlib.use("agg")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 10, 90])
@@ -74,6 +77,15 @@ def test_divergence_is_a_result():
     assert len(fit.loss) < 30
     assert math.isinf(fit.valid_loss)
     assert learner.lr == 0.1
+
+
+def test_the_history_can_be_drawn():
+    fit = fit_one_cycle(make_learner(), 1e-2, epochs=2)
+    losses, rates = fit.plot_losses(), fit.plot_lr()
+    assert losses.get_xlabel() == rates.get_xlabel() == "optimizer step"
+    assert len(losses.lines[0].get_xdata()) == 16
+    assert [t.get_text() for t in losses.get_legend().get_texts()] == ["training", "validation"]
+    assert [t.get_text() for t in rates.get_legend().get_texts()] == ["learning rate", "momentum"]
 
 
 def test_rates_over_groups():

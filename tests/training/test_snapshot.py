@@ -9,6 +9,7 @@ import torch
 from helpers import make_learner
 
 from lrsuggest import lr_find
+from lrsuggest.training import snapshot, sweep
 from lrsuggest.training.snapshot import Snapshot
 
 
@@ -125,6 +126,108 @@ def test_buffers_that_are_not_saved_and_tensor_rates_come_back():
     assert float(learner.model.hits) == 0
     assert learner.optimizer.param_groups[0]["lr"] is rate
     assert float(rate) == pytest.approx(1e-3)
+
+
+class Jittered(torch.utils.data.Dataset):
+    """Examples with noise drawn in the worker processes."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.full((8,), index / 64) + torch.rand(8), index % 2
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("seeded", [False, True])
+def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded):
+    def train(sweep_after):
+        torch.manual_seed(3)
+        learner = make_learner()
+        learner.batches = torch.utils.data.DataLoader(
+            Jittered(), 16, shuffle=True, num_workers=2, persistent_workers=persistent,
+            generator=torch.Generator().manual_seed(4) if seeded else None,
+        )  # fmt: skip
+        losses = []
+        for epoch in range(3):
+            if epoch == sweep_after:
+                lr_find(learner, steps=10, end=1e-2)
+            losses += [float(learner.step(iter([batch]))) for batch in learner.batches]
+        return losses
+
+    plain = train(sweep_after=None)
+    assert train(sweep_after=0) == plain
+    assert train(sweep_after=2) == plain
+
+
+def test_fp16_leaves_everything_bitwise():
+    learner = make_learner(precision="fp16")
+    batches = learner.endless()
+    learner.step(batches)
+    before = fingerprint(learner)
+    lr_find(learner, steps=12, end=1e-2)
+    assert fingerprint(learner) == before
+    learner.loss_fn = lambda o, t: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        lr_find(learner, steps=12)
+    assert fingerprint(learner) == before
+
+
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from tensors_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors_in(each)
+
+
+def test_there_is_one_copy_of_the_state_and_no_more(trained, monkeypatch):
+    taken = []
+
+    def take(learner):
+        taken.append(Snapshot(learner))
+        return taken[-1]
+
+    monkeypatch.setattr(sweep, "Snapshot", take)
+    lr_find(trained, steps=12)
+    assert len(taken) == 1
+    model, optimizer = trained.model, trained.optimizer
+    live = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters())]
+    live += list(tensors_in([dict(s) for s in optimizer.state.values()]))
+    kept = taken[0]
+    held = [saved for _, saved in (*kept._tensors, *kept._grads)]
+    held += list(tensors_in(list(kept._state.values())))
+    assert sum(t.nbytes for t in held) == sum(t.nbytes for t in live)
+    assert not {t.data_ptr() for t in held} & {t.data_ptr() for t in live}
+
+
+@pytest.mark.parametrize("room", [0, 10**12])
+def test_a_crowded_gpu_sends_the_copy_to_host_memory(trained, monkeypatch, room):
+    monkeypatch.setattr(snapshot, "gpu_room", lambda device: room)
+    before = fingerprint(trained)
+    assert not Snapshot(trained).on_host  # on a CPU there is nothing to decide
+    trained.device = torch.device("cuda")
+    kept = Snapshot(trained)
+    assert kept.on_host is (room == 0)
+    trained.device = torch.device("cpu")
+    trained.step(trained.endless())
+    kept.restore()
+    assert fingerprint(trained) == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_gpus_state_comes_back_from_host_memory(monkeypatch):
+    monkeypatch.setattr(snapshot, "gpu_room", lambda device: 0)
+    learner = make_learner(device="cuda", optimizer=momentum)
+    learner.step(learner.endless())
+    kept = [p.detach().clone() for p in learner.model.parameters()]
+    lr_find(learner, steps=12)
+    for before, after in zip(kept, learner.model.parameters(), strict=True):
+        assert after.is_cuda
+        assert torch.equal(before, after)
 
 
 def test_it_can_be_restored_many_times(trained):

@@ -122,11 +122,46 @@ def test_a_seed_repeats_a_sweep():
     assert (other.loss[:10] != a.loss[:10]).any()
 
 
-def test_fp16_skips_are_recorded_and_the_scale_comes_back():
+def test_an_infinite_gradient_is_a_skipped_step_and_is_recorded():
     learner = make_learner(precision="fp16")
-    curve = lr_find(learner, steps=30, end=1e-2)
-    assert curve.skipped.dtype == bool
+    calls, weights = 0, []
+
+    def poison(grad):
+        nonlocal calls
+        calls += 1
+        return grad * math.inf if calls == 8 else grad  # call 1 is the calibration's
+
+    learner.model[0].weight.register_hook(poison)
+    learner.optimizer.register_step_post_hook(lambda *_: weights.append(1))
+    curve = lr_find(learner, steps=20, end=1e-2)
+    assert np.flatnonzero(curve.skipped).tolist() == [6]
+    assert len(weights) == 19
+    assert np.isfinite(curve.loss).all()
     assert learner.scaler.get_scale() == 65536
+
+
+def test_the_scale_is_found_before_the_sweep():
+    learner = make_learner(precision="fp16")
+    learner.loss_fn = lambda o, t: nn.functional.cross_entropy(o, t) * 3e3
+    curve = lr_find(learner, steps=20, end=1e-3)
+    assert not curve.skipped.any()
+    assert len(curve) == 20
+    assert learner.scaler.get_scale() == 65536
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_reads_about_the_same(precision):
+    plain = lr_find(make_learner(), seed=0, end=0.1)
+    lower = lr_find(make_learner(precision=precision), seed=0, end=0.1)
+    assert lower.loss.dtype == np.float64
+    np.testing.assert_allclose(lower.loss[:30], plain.loss[:30], rtol=0.05)
+
+
+def test_accumulation_and_clipping_are_swept_in_optimizer_steps():
+    learner = make_learner(accumulate=3, clip_norm=0.5)
+    steps = []
+    learner.optimizer.register_step_pre_hook(lambda *_: steps.append(1))
+    assert len(lr_find(learner, steps=15, end=1e-3)) == len(steps) == 15
 
 
 @pytest.mark.parametrize(

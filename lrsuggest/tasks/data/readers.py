@@ -51,7 +51,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except OSError:
-        raise UserError(f"{path} is missing; CamVid's layout needs it beside images/") from None
+        raise UserError(f"{path} is missing; restore it from the archive") from None
 
 
 def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
@@ -144,6 +144,69 @@ def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progr
     return Resident(images, points, valid, mirror=_mirror_68())
 
 
+def project(centre: NDArray[np.float64], calibration: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Project a point in front of the camera onto the image: (x, y) in pixels.
+
+    Args:
+        centre: (x, y, z) in millimetres in the camera's frame, z away from it.
+        calibration: the camera's 3x3 intrinsic matrix.
+    """
+    seen = calibration @ centre
+    return np.asarray(seen[:2] / seen[2])
+
+
+def _head_centre(frame: Path) -> NDArray[np.float64]:
+    """The head's centre in millimetres, from frame_XXXXX_pose.txt or the shorter _pose.bin.
+
+    The text holds a 3x3 rotation and the centre; the binary six little-endian floats, the centre
+    first (Fanelli et al., IJCV 2013, the dataset's readme).
+    """
+    stem = frame.name.removesuffix("_rgb.png")
+    text, binary = frame.with_name(f"{stem}_pose.txt"), frame.with_name(f"{stem}_pose.bin")
+    try:
+        if text.exists():
+            return np.array(text.read_text("ascii").split()[9:12], float).reshape(3)
+        return np.frombuffer(binary.read_bytes(), "<f4", count=3).astype(float)
+    except FileNotFoundError:
+        raise UserError(f"{frame} has no pose; put {text.name} beside it") from None
+    except ValueError:
+        raise UserError(f"the pose of {frame} is damaged; restore it from the archive") from None
+
+
+def read_biwi(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+    """Read the BIWI Kinect head poses: the projected centre of the head is the point.
+
+    One folder per person with rgb.cal and frame_XXXXX_rgb.png. Person 13 is for validation, as in
+    the course.
+
+    Raises:
+        UserError: a file is missing or corrupt.
+    """
+    frames = sorted(folder.glob("*/frame_*_rgb.png"))
+    if not frames:
+        raise UserError(f"{folder} holds no 01/frame_XXXXX_rgb.png; give the extracted dataset")
+    images = np.empty((len(frames), 3, *size), np.uint8)
+    points = np.empty((len(frames), 1, 2), np.float32)
+    calibrations: dict[Path, NDArray[np.float64]] = {}
+    for index, frame in enumerate(frames):
+        if frame.parent not in calibrations:
+            numbers = " ".join(_lines(frame.parent / "rgb.cal")).split()[:9]
+            try:
+                calibrations[frame.parent] = np.array(numbers, float).reshape(3, 3)
+            except ValueError:
+                raise UserError(
+                    f"{frame.parent / 'rgb.cal'} must begin with the camera's 3x3 matrix"
+                ) from None
+        image = _open(frame)
+        scale = np.array([size[1] / image.width, size[0] / image.height])
+        xy = project(_head_centre(frame), calibrations[frame.parent])
+        points[index, 0] = (xy + 0.5) * scale - 0.5
+        images[index] = _pixels(image, size)
+        progress(index + 1, len(frames))
+    valid = np.array([frame.parent.name == "13" for frame in frames])
+    return Resident(images, points, valid, mirror=(0,))
+
+
 def read_digits(folder: Path | None, size: Size, progress: Progress = _no_progress) -> Resident:
     """Read scikit-learn's 1,797 digits; the last fifth, by other writers, is for validation.
 
@@ -175,4 +238,6 @@ def read(reader: str, folder: Path | None, size: Size, progress: Progress) -> Re
         return read_camvid(folder, size, progress)
     if reader == "face_landmarks":
         return read_face_landmarks(folder, size, progress)
-    raise UserError(f"there is no reader {reader!r}; use camvid, face_landmarks or digits")
+    if reader == "biwi":
+        return read_biwi(folder, size, progress)
+    raise UserError(f"there is no reader {reader!r}; use camvid, face_landmarks, biwi or digits")
