@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 from lrsuggest.errors import UserError
+
+if TYPE_CHECKING:
+    from lrsuggest.evidence.response import TaskEvidence
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -85,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _read(args, console)
         if args.command == "list":
             return _list(args, console)
-        return _bench(args, console)
+        return _bench(args, argv, console)
     except UserError as error:
         print(f"lrsuggest: {error}", file=sys.stderr)
         return 2
@@ -95,9 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _bench(args: argparse.Namespace, console: Console) -> int:
+def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or score; without a command, run quick and report."""
-    from lrsuggest.bench.run import collect, load_plan, make_plan, run_plan, save_plan
+    from lrsuggest.bench.run import collect, load_plan, make_plan, run_plan
     from lrsuggest.bench.store import Store
     from lrsuggest.bench.suite import load
     from lrsuggest.tasks.data.catalog import data_root
@@ -109,13 +112,21 @@ def _bench(args: argparse.Namespace, console: Console) -> int:
     device = getattr(args, "device", "cpu")
     if workers < 0:
         raise UserError(f"--workers must be at least 1; got {workers}")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--device cuda: torch sees no CUDA device here; leave --device out")
     if suite is not None:
         root = data_root(getattr(args, "data", None))
         store = Store(out)
-        plan = make_plan(name, suite, root, out, device, console)
+        words = sys.argv[1:] if argv is None else argv
+        plan = make_plan(
+            name, suite, root, out, device=device, console=console,
+            command=" ".join(["python -m lrsuggest.bench", *words]),
+        )  # fmt: skip
         default = 1 if device == "cuda" else os.cpu_count() or 1
-        plan = run_plan(plan, store, workers=workers or default, console=console)
-        save_plan(plan, out)
+        plan = run_plan(plan, store, out, workers=workers or default, console=console)
     else:
         plan = load_plan(out)
         store = Store(out)
@@ -131,9 +142,7 @@ def _bench(args: argparse.Namespace, console: Console) -> int:
             else f"{r.label}: never ran"
             for r in failed
         )
-        story = Story(
-            plan.title, f"python -m lrsuggest.bench run {plan.suite}", len(plan.jobs), lines
-        )
+        story = Story(plan.title, plan.command, len(plan.jobs), lines)
         page = render(tasks, story)
         with atomic(out / "report.html") as file:
             file.write(page.encode())
@@ -145,11 +154,11 @@ def _bench(args: argparse.Namespace, console: Console) -> int:
     return 1 if failed else 0
 
 
-def _score(tasks: "Sequence[object]", console: Console) -> None:
+def _score(tasks: "Sequence[TaskEvidence]", console: Console) -> None:
     """Print the ranking."""
     from lrsuggest.evidence.regret import contest, ranking
 
-    ranked = ranking(contest(tasks))  # type: ignore[arg-type]
+    ranked = ranking(contest(tasks))
     if ranked.empty:
         console.print("nothing was measured on real data, so there is no ranking")
         return

@@ -19,7 +19,6 @@ class _Child:
     """A process that does one order at a time."""
 
     def __init__(self, threads: int) -> None:
-        # The import is late: the driver itself needs no torch.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self.connection: Connection = ours
@@ -30,10 +29,12 @@ class _Child:
         self.since = 0.0
 
     def give(self, order: Order) -> None:
+        """Begin an order."""
         self.job, self.since = order[0], time.monotonic()
         self.connection.send(order)
 
     def stop(self) -> None:
+        """End the process at once."""
         self.process.kill()
         self.process.join()
         self.connection.close()

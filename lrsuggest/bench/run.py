@@ -22,13 +22,13 @@ from lrsuggest.bench.jobs import MEASURED, Job, Record
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import Entry, Suite
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context, is_rate
-from lrsuggest.curves.readings import read_all
+from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.readings import rates, read_all
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint, locate
 from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.resident import atomic, cached
+from lrsuggest.tasks.data.resident import Resident, atomic, cached
 from lrsuggest.tasks.data.synthetic import write_street
 
 
@@ -59,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     suite: str
     title: str
+    command: str
     limit_s: float
     tasks: tuple[PlannedTask, ...]
 
@@ -77,7 +78,14 @@ def bars(console: Console) -> Progress:
 
 
 def make_plan(
-    name: str, suite: Suite, root: Path | None, out: Path, device: str, console: Console
+    name: str,
+    suite: Suite,
+    root: Path | None,
+    out: Path,
+    *,
+    device: str,
+    console: Console,
+    command: str,
 ) -> Plan:
     """Prepare every dataset a suite wants and list the jobs.
 
@@ -93,7 +101,7 @@ def make_plan(
     with bars(console) as progress:
         for entry in entries:
             which = dataset(entry.dataset)
-            print_of = fingerprint(folders[entry.dataset])
+            print_of = fingerprint(folders[entry.dataset], out / "cache")
             for size in entry.sizes:
                 path = out / "cache" / f"{which.name}-{print_of}-{size[0]}x{size[1]}.npz"
                 _prepare(which, folders[entry.dataset], size, path, progress)
@@ -104,7 +112,20 @@ def make_plan(
                         _jobs(entry, suite, which, print_of, size, device), str(path),
                     )
                 )  # fmt: skip
-    return Plan(name, suite.title, suite.limit_s, tuple(tasks))
+    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks))
+
+
+def _distinct(tasks: list[PlannedTask]) -> tuple[PlannedTask, ...]:
+    """Tell tasks of one label apart by what differs: every table joins by it."""
+    labels = [task.label for task in tasks]
+    return tuple(
+        msgspec.structs.replace(
+            task, label=f"{task.label}, batch {task.batch}, {task.steps} steps, entry {index + 1}"
+        )
+        if labels.count(task.label) > 1
+        else task
+        for index, task in enumerate(tasks)
+    )
 
 
 def _folder(which: Dataset, root: Path | None, out: Path) -> Path | None:
@@ -119,19 +140,27 @@ def _folder(which: Dataset, root: Path | None, out: Path) -> Path | None:
 def _prepare(
     which: Dataset, folder: Path | None, size: tuple[int, int], path: Path, progress: Progress
 ) -> None:
-    """Read and resize a dataset once, unless that was done before."""
+    """Read and resize a dataset once, unless that was done before.
+
+    Raises:
+        UserError: the data are damaged, or lack what the task needs.
+    """
     if path.exists():
         return
     bar = progress.add_task(f"reading {which.name} at {size[0]}x{size[1]}", total=None)
-    cached(
-        path,
-        lambda: read(
-            which.reader,
-            folder,
-            size,
-            lambda done, of: progress.update(bar, completed=done, total=of),
-        ),
-    )
+
+    def tell(done: int, of: int) -> None:
+        progress.update(bar, completed=done, total=of)
+
+    def make() -> Resident:
+        data = read(which.reader, folder, size, tell)
+        if which.void and which.void not in data.classes:
+            raise UserError(
+                f"{folder}/codes.txt must name {which.void}, which the metric leaves out"
+            )
+        return data
+
+    cached(path, make)
 
 
 def _jobs(
@@ -155,25 +184,34 @@ def _jobs(
     return (*sweeps, *runs)
 
 
-def run_plan(plan: Plan, store: Store, *, workers: int, console: Console) -> Plan:
+def run_plan(plan: Plan, store: Store, out: Path, *, workers: int, console: Console) -> Plan:
     """Run every job that has no result yet; returns the plan with the runs it had to add.
 
     First the sweeps and the grids, then one-cycle runs at every contestant's pick that falls
-    outside the measured rates.
+    outside the measured rates. The plan is on disk before anything runs, so that whatever
+    happens the report knows what is missing.
     """
-    _run_missing(plan, store, workers, console)
+    save_plan(plan, out)
+    _run_missing(plan, [(t, t.jobs) for t in plan.tasks], store, workers, console)
     tasks = tuple(
         msgspec.structs.replace(task, extra=_outside_picks(task, store)) for task in plan.tasks
     )
     plan = msgspec.structs.replace(plan, tasks=tasks)
-    _run_missing(plan, store, workers, console)
+    save_plan(plan, out)
+    _run_missing(plan, [(t, t.extra) for t in plan.tasks], store, workers, console)
     return plan
 
 
-def _run_missing(plan: Plan, store: Store, workers: int, console: Console) -> None:
+def _run_missing(
+    plan: Plan,
+    wanted: Sequence[tuple[PlannedTask, Sequence[Job]]],
+    store: Store,
+    workers: int,
+    console: Console,
+) -> None:
     orders: list[Order] = []
-    for task in plan.tasks:
-        orders += [(j, Path(task.prepared)) for j in task.all_jobs if not store.measured(j)]
+    for task, jobs in wanted:
+        orders += [(j, Path(task.prepared)) for j in jobs if not store.measured(j)]
     orders = list({job.key: (job, path) for job, path in orders}.values())
     if not orders:
         return
@@ -200,11 +238,10 @@ def _outside_picks(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     """Return runs at the picks outside the grid; picks within 10 % share one."""
     grid = [job for job in task.jobs if job.kind == "one_cycle"]
     low, high = min(j.rates[0] for j in grid), max(j.rates[0] for j in grid)
-    curves = _curves(task, store)
-    context = Context(optimizer=task.dataset.optimizer, stage=task.stage)
+    context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch)
     picks = [pick.top for pick in task.dataset.hand_picked if pick.stage == task.stage]
-    for curve in curves:
-        picks += [float(p) for p in read_all(curve, context, constants=True).values() if is_rate(p)]  # type: ignore[arg-type]
+    for curve in _curves(task, store):
+        picks += rates(read_all(curve, context, constants=True)).values()
     wanted: list[float] = []
     for pick in sorted(p for p in picks if not low * 0.99 <= p <= high * 1.01):
         if not wanted or pick > wanted[-1] * 1.1:
@@ -258,6 +295,11 @@ def collect(plan: Plan, store: Store) -> tuple[list[TaskEvidence], list[Record |
     return evidence, failed
 
 
+def _each(values: set[str]) -> str:
+    """Every distinct value: a mixture must be seen."""
+    return ", ".join(sorted(values))
+
+
 def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
     starts = [r.start for r in records if r.start]
     runs = [r for r in records if r.job.kind == "one_cycle"]
@@ -273,15 +315,15 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
             for r in runs
         ]
     )
-    versions = next((r.versions for r in records), {})
+    made = {name: {r.versions[name] for r in records} for r in records[:1] for name in r.versions}
     facts = {
         "model": task.dataset.model,
         "batch": str(task.batch),
         "steps a run": str(task.steps),
-        "device": next((r.job.device for r in records), ""),
-        "precision": next((r.job.precision for r in records), ""),
-        "data": next((r.job.fingerprint for r in records), ""),
-        **versions,
+        "device": _each({r.job.device for r in records}),
+        "precision": _each({r.job.precision for r in records}),
+        "data": _each({r.job.fingerprint for r in records}),
+        **{name: _each(values) for name, values in made.items()},
         "compute": f"{sum(r.seconds for r in records):.0f} s",
     }
     response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
@@ -290,5 +332,5 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         task.dataset.synthetic,
         tuple(r.curve.curve() for r in records if r.curve), response,
         tuple((p.top, p.where) for p in task.dataset.hand_picked if p.stage == task.stage),
-        metric, table, facts,
+        metric, table, facts, task.steps, task.batch,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """A suite: which datasets, stages, sizes, rates and seeds to measure."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -67,14 +68,29 @@ def load(name: str) -> Suite:
             dataset(entry.dataset)
         except UserError as error:
             raise UserError(f"{path}: {error} - at `$.entry[{index}].dataset`") from None
-        counts = (entry.batch, entry.steps, entry.seeds, *(x for size in entry.sizes for x in size))
-        if min(counts) < 1 or not entry.sizes:
-            raise UserError(
-                f"{path}: sizes, batch, steps and seeds must be at least 1 - at `$.entry[{index}]`"
-            )
-        if len(entry.rates) < 2 or min(entry.rates) <= 0 or len(set(entry.rates)) < 2:
-            raise UserError(
-                f"{path}: rates needs two or more different positive rates - at "
-                f"`$.entry[{index}].rates`"
-            )
+        _check(entry, f"{path}: ", f" - at `$.entry[{index}]`")
+    sweep = suite.sweep
+    if not (0 < sweep.start < sweep.end < math.inf and sweep.steps >= 2 and sweep.seeds >= 1):
+        raise UserError(
+            f"{path}: a sweep needs 0 < start < end, two or more steps and a seed - at `$.sweep`"
+        )
     return suite
+
+
+def _check(entry: Entry, before: str, after: str) -> None:
+    """Refuse an entry whose runs could only fail.
+
+    Raises:
+        UserError: a value is out of range, or stage and model do not go together.
+    """
+    counts = (entry.batch, entry.steps, *(x for size in entry.sizes for x in size))
+    if min(counts) < 1 or not entry.sizes:
+        raise UserError(f"{before}sizes, batch and steps must be at least 1{after}")
+    if entry.seeds < 2:
+        raise UserError(f"{before}seeds must be at least 2, for regret needs two halves{after}")
+    if len(set(entry.rates)) < 2 or not all(0 < rate < math.inf for rate in entry.rates):
+        raise UserError(f"{before}rates needs two or more different positive rates{after}")
+    has_body = "/" in dataset(entry.dataset).model
+    if has_body is (entry.stage == "scratch"):
+        fitting = "frozen or finetune" if has_body else "scratch"
+        raise UserError(f"{before}the model of {entry.dataset} wants stage {fitting}{after}")

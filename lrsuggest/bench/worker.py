@@ -70,15 +70,13 @@ def run(job: Job, prepared: Path) -> Record:
 
 
 def serve(connection: Connection, threads: int) -> None:
-    """Answer (job, prepared) with records until None comes."""
+    """Answer each (job, prepared) with a record, until the process is stopped."""
     torch.set_num_threads(threads)
-    while (order := connection.recv()) is not None:
-        job, prepared = order
+    while True:
+        job, prepared = connection.recv()
         try:
             record = run(job, prepared)
-        except torch.OutOfMemoryError as error:
-            record = Record(job, "oom", error=_line(error), versions=versions())
-        except MemoryError as error:
+        except (torch.OutOfMemoryError, MemoryError) as error:
             record = Record(job, "oom", error=_line(error), versions=versions())
         except Exception as error:
             record = Record(job, "error", error=_line(error), versions=versions())

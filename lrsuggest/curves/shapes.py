@@ -57,7 +57,8 @@ def descent(curve: Curve, method: Method = "savgol") -> Descent | Abstention:
     if len(curve) and not np.isfinite(curve.loss).any():
         return Abstention(Reason.NON_FINITE)
     if len(lr) < FEWEST_POINTS:
-        blew_up = np.isfinite(curve.loss[~curve.skipped]).sum() >= FEWEST_POINTS
+        seen = curve.loss[~curve.skipped]
+        blew_up = len(seen) >= FEWEST_POINTS and bool(np.isfinite(seen[: len(lr) + 1]).all())
         return Abstention(Reason.RISING if blew_up else Reason.TOO_SHORT)
     calm = np.array(loss) if curve.smoothed else smooth(lr, loss, "gaussian")
     head = max(3, len(loss) // 10)

@@ -9,7 +9,6 @@ the number of steps.
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage, signal
 
 from lrsuggest.curves.curve import Curve, Floats
 
@@ -21,7 +20,11 @@ _MEDIAN_DECADES = 0.5  # window of the running median, end to end
 
 
 def window(lr: Floats) -> int:
-    """Return how many points the Savitzky-Golay filter takes in: a decade's, odd, at least 5."""
+    """Return how many points the Savitzky-Golay filter takes in: a decade's, odd, at least 5.
+
+    Args:
+        lr: shape (n,), rising, n >= 5.
+    """
     spacing = float(np.log10(lr[-1] / lr[0])) / (len(lr) - 1)
     wanted = 2 * max(2, round(_SAVGOL_DECADES / spacing / 2)) + 1
     return min(wanted, len(lr) - 1 + len(lr) % 2)
@@ -41,6 +44,8 @@ def smooth(lr: Floats, loss: Floats, method: Method = "savgol") -> Floats:
         loss: shape (n,), finite.
         method: the filter.
     """
+    from scipy import ndimage, signal  # 0.7 s that not every command needs
+
     if len(lr) < 5:
         return np.array(loss)
     x = np.log10(lr)
@@ -72,6 +77,8 @@ def usable(curve: Curve) -> tuple[Floats, Floats]:
     the first tenth of the points; the rise is taken on a running median of three, so that one
     spike is not a blow-up. Both commute with a*loss + b, a > 0.
     """
+    from scipy import ndimage
+
     lr, loss = curve.lr[~curve.skipped], curve.loss[~curve.skipped]
     bad = np.flatnonzero(~np.isfinite(loss))
     if len(bad):

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrsuggest.curves.curve import Curve, Ended
 from lrsuggest.curves.heuristics import Abstention, Context, is_rate
-from lrsuggest.curves.readings import HEURISTICS, read_all
+from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.curves.smoothing import smooth, usable
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
 
@@ -156,6 +156,9 @@ def suggest(
     Raises:
         UserError: the heuristic is not registered.
     """
+    if fallback is not None and not is_rate(float(fallback)):
+        raise UserError(f"fallback must be a positive rate, or None; got {fallback}")
+    fallback = None if fallback is None else float(fallback)
     if heuristic not in HEURISTICS:
         raise UserError(
             f"there is no heuristic {heuristic!r}; choose one of {', '.join(HEURISTICS)}"
@@ -163,9 +166,7 @@ def suggest(
     with warnings.catch_warnings(record=True) as clamped:
         warnings.simplefilter("always", LrsuggestWarning)
         pick = HEURISTICS[heuristic](curve, context)
-    picks = read_all(curve, context)
-    candidates = {k: float(v) for k, v in picks.items() if not isinstance(v, Abstention)}
-    candidates = {k: v for k, v in candidates.items() if is_rate(v)}
+    candidates = rates(read_all(curve, context))
     if isinstance(pick, Abstention):
         return Suggestion(
             None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,

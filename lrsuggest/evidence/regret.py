@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Floats
-from lrsuggest.curves.heuristics import Abstention, Context, is_rate
-from lrsuggest.curves.readings import HEURISTICS, read_all
+from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.heuristics import Abstention
+from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.curves.shapes import lowest
 from lrsuggest.evidence.response import Response, TaskEvidence
 
@@ -21,12 +21,30 @@ DIVERGED = 1.5  # V(start) plus half the span
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say
 HAND_PICKED = "hand-picked"
 OUT_OF_FOLD = "constant, out of fold"
+_NO_CURVE = Curve([], [])  # all that a constant needs
 
 
 def _mean(losses: Floats, start: float, best: float) -> Floats:
     """Mean over seeds, (seeds, m) to (m,); a divergence, or worse, counts as start + half span."""
     ceiling = start + (DIVERGED - 1) * (start - best)
     return np.asarray(np.nanmean(np.minimum(losses, ceiling), axis=0))
+
+
+def _value_of_best(losses: Floats, start: float) -> float:
+    """Mean over seeds at the best rate, (seeds,), where a failed run counts as above.
+
+    The failures' value depends on this mean V itself: with d failures among n runs,
+    V = (sum of the others + d * (1.5 start - 0.5 V)) / n.
+    """
+    seen = losses[~np.isnan(losses)]
+    failed = ~np.isfinite(seen)
+    while True:
+        d, n = int(failed.sum()), len(seen)
+        value = float((seen[~failed].sum() + DIVERGED * d * start) / (n + (DIVERGED - 1) * d))
+        more = failed | (seen > start + (DIVERGED - 1) * (start - value))
+        if (more == failed).all() or value >= start:
+            return value
+        failed = more
 
 
 def _halves(response: Response) -> Iterator[tuple[Floats, Floats, Floats]]:
@@ -43,20 +61,25 @@ def regret(response: Response, pick: float) -> float:
     """Return the cross-fitted regret of a rate; 0 is the best measured, 1 is no training at all.
 
     Linear in log10 rate between measured rates; outside them the edge's value holds (see
-    `outside`). NaN where no rate trained better than the start.
+    `outside`). A half on which the other's best rate trained no better than the start says
+    nothing; NaN where that is so both ways.
     """
     values = []
-    for rates, choose, value in _halves(response):
+    for measured, choose, value in _halves(response):
+        if not len(measured):
+            continue
         floor = float(np.min(np.where(np.isnan(choose), np.inf, choose)))
+        if not floor < response.start:
+            continue
         best = lowest(_mean(choose, response.start, floor))
-        at_best = float(np.nanmean(value[:, best]))
+        at_best = _value_of_best(value[:, best], response.start)
         span = response.start - at_best
-        if not (math.isfinite(span) and span > 0):
-            return math.nan
+        if not span > 1e-12 * abs(response.start):
+            continue
         mean = _mean(value, response.start, at_best)
-        at_pick = float(np.interp(np.log10(pick), np.log10(rates), mean))
+        at_pick = float(np.interp(np.log10(pick), np.log10(measured), mean))
         values.append((at_pick - at_best) / span)
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else math.nan
 
 
 def outside(response: Response, pick: float) -> bool:
@@ -73,25 +96,21 @@ def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     """Return a row per real task, contestant and sweep seed.
 
     Columns: task, family, optimizer, stage, contestant, seed, pick (NaN for an abstention),
-    abstained, outside, regret. An abstention is scored as the constant chosen out of fold.
+    abstained, outside, regret (NaN where nothing was learnt), note. An abstention is scored as
+    the constant chosen out of fold.
     """
     rows = []
     for task in tasks:
         if task.synthetic or task.response is None or not task.response.ready:
             continue
-        context = Context(optimizer=task.optimizer, stage=task.stage)
         named: list[tuple[str, int, float | Abstention]] = [
             (HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]
         ]
         for seed, curve in enumerate(task.curves):
-            named += [(k, seed, pick) for k, pick in read_all(curve, context).items()]
-        named += [
-            (name, 0, HEURISTICS[name](task.curves[0], context))
-            for name in constants()
-            if task.curves
-        ]
+            named += [(k, seed, pick) for k, pick in read_all(curve, task.context).items()]
+        named += [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
         for name, seed, pick in named:
-            rate = float(pick) if not isinstance(pick, Abstention) and is_rate(pick) else math.nan
+            rate = rates({name: pick}).get(name, math.nan)
             rows.append(
                 {
                     "task": task.label, "family": task.family, "optimizer": task.optimizer,
@@ -99,6 +118,7 @@ def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
                     "abstained": math.isnan(rate),
                     "outside": not math.isnan(rate) and outside(task.response, rate),
                     "regret": math.nan if math.isnan(rate) else regret(task.response, rate),
+                    "note": "",
                 }
             )  # fmt: skip
     table = pd.DataFrame(rows)
@@ -106,19 +126,25 @@ def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
 
 
 def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Add the constant to beat, and score the abstentions with it."""
+    """Add the constant to beat, and score the abstentions with it.
+
+    It is the grid's constant of least mean regret on the other families with the same optimizer
+    and stage, each family weighing the same; where there is none, what people pick.
+    """
     responses = {task.label: task.response for task in tasks}
-    fixed = table[table.contestant.isin(constants())]
+    fixed = table[table.contestant.isin(constants())].dropna(subset=["regret"])
     added = []
     for label, here in table.groupby("task", sort=False):
         response = responses[str(label)]
         assert response is not None
         me = here.iloc[0]
-        others = fixed[fixed.family != me.family]
-        alike = others[(others.optimizer == me.optimizer) & (others.stage == me.stage)]
-        pool = alike if len(alike) else others
-        best = pool.groupby("pick").regret.mean().idxmin() if len(pool) else PEOPLES_CONSTANT
-        rate = float(best)
+        pool = fixed[
+            (fixed.family != me.family)
+            & (fixed.optimizer == me.optimizer)
+            & (fixed.stage == me.stage)
+        ]
+        by_family = pool.groupby(["pick", "family"]).regret.mean().groupby("pick").mean()
+        rate = float(by_family.idxmin()) if len(by_family) else PEOPLES_CONSTANT
         score = regret(response, rate)
         table.loc[(table.task == label) & table.abstained, "regret"] = score
         added.append(
@@ -126,25 +152,32 @@ def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.
                 **me[["task", "family", "optimizer", "stage"]].to_dict(),
                 "contestant": OUT_OF_FOLD, "seed": 0, "pick": rate, "abstained": False,
                 "outside": outside(response, rate), "regret": score,
+                "note": f"chosen on {pool.family.nunique()} other families" if len(pool)
+                else "no other family alike: what people pick",
             }
         )  # fmt: skip
     return pd.concat([table, pd.DataFrame(added)], ignore_index=True)
 
 
 def ranking(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per contestant, best median first.
+    """Return a row per contestant, best median first, those scored on every task before others.
 
-    Columns: contestant, tasks and families (how many it was scored on), median, mean, worst (of
-    the task means), abstained and outside (shares of its picks).
+    Columns: contestant, tasks and families (how many gave a regret), whole (whether that is
+    every task), median, mean, worst (of the task means), abstained and outside (shares of its
+    picks).
     """
     if table.empty:
         return pd.DataFrame()
-    per_task = table.groupby(["contestant", "task"]).regret.mean().groupby("contestant")
-    by = table.groupby("contestant")
+    scored = table.dropna(subset=["regret"])
+    if scored.empty:
+        return pd.DataFrame()
+    per_task = scored.groupby(["contestant", "task"]).regret.mean().groupby("contestant")
+    by = scored.groupby("contestant")
     out = pd.DataFrame(
         {
             "tasks": per_task.size(),
             "families": by.family.nunique(),
+            "whole": per_task.size() == scored.task.nunique(),
             "median": per_task.median(),
             "mean": per_task.mean(),
             "worst": per_task.max(),
@@ -152,4 +185,5 @@ def ranking(table: pd.DataFrame) -> pd.DataFrame:
             "outside": by.outside.mean(),
         }
     )
-    return out.sort_values(["median", "mean"]).reset_index()
+    order = ["whole", "median", "mean"]
+    return out.sort_values(order, ascending=[False, True, True]).reset_index()

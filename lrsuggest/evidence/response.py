@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.heuristics import Context
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ class TaskEvidence:
         metric: name of the metric beside the loss.
         metrics: table with the columns lr, seed and value.
         facts: what a reader may want to know, by name.
+        steps: optimizer steps of each run.
+        batch: examples per step.
     """
 
     label: str
@@ -70,3 +73,10 @@ class TaskEvidence:
     metric: str = ""
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     facts: dict[str, str] = field(default_factory=dict)
+    steps: int | None = None
+    batch: int | None = None
+
+    @property
+    def context(self) -> Context:
+        """What a heuristic is told beside the curve."""
+        return Context(self.optimizer, self.stage, self.steps, self.batch)

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lrsuggest.curves.heuristics import Abstention, Context
-from lrsuggest.curves.readings import HEURISTICS, read_all
+from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest, ranking
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.report.figures import curve_figure, response_figure
@@ -52,12 +51,10 @@ def number(value: float) -> str:
 
 def _picks(task: TaskEvidence) -> dict[str, float]:
     """Each reading's pick, the geometric mean over sweep seeds."""
-    context = Context(optimizer=task.optimizer, stage=task.stage)
     found: dict[str, list[float]] = {}
     for curve in task.curves:
-        for name, pick in read_all(curve, context).items():
-            if not isinstance(pick, Abstention) and pick > 0 and math.isfinite(pick):
-                found.setdefault(name, []).append(float(pick))
+        for name, pick in rates(read_all(curve, task.context)).items():
+            found.setdefault(name, []).append(pick)
     return {name: float(np.exp(np.mean(np.log(picks)))) for name, picks in found.items()}
 
 
@@ -78,6 +75,7 @@ def _section(index: int, task: TaskEvidence, table: pd.DataFrame) -> dict[str, A
                 "high": float(np.max(regrets)),
                 "outside": bool(group.outside.any()),
                 "abstained": bool(group.abstained.any()),
+                "note": group.note.iloc[0],
             }
         )
     numbers = []
@@ -93,10 +91,11 @@ def _section(index: int, task: TaskEvidence, table: pd.DataFrame) -> dict[str, A
                 }
             )
     name = f"task{index}"
+    first = rates(read_all(task.curves[0], task.context)) if task.curves else {}
     return {
         "task": task,
         "id": name,
-        "curve": Markup(curve_figure(f"{name}-curve", task.curves[0], _first_picks(task)))
+        "curve": Markup(curve_figure(f"{name}-curve", task.curves[0], first))
         if task.curves
         else None,
         "response": Markup(response_figure(f"{name}-response", task, picks))
@@ -115,12 +114,6 @@ def _loss(value: float) -> str:
     if math.isnan(value):
         return "missing"
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
-
-
-def _first_picks(task: TaskEvidence) -> dict[str, float]:
-    context = Context(optimizer=task.optimizer, stage=task.stage)
-    picks = read_all(task.curves[0], context)
-    return {k: float(v) for k, v in picks.items() if not isinstance(v, Abstention)}
 
 
 def origin(contestant: str) -> str:
@@ -158,6 +151,18 @@ def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
     return said
 
 
+def leader(ranked: pd.DataFrame) -> dict[Any, Any] | None:
+    """Return the contestant with the lowest median that anybody could have used, or None.
+
+    A constant of the grid is chosen in hindsight, so it does not count; nor does one that was
+    not scored on every task.
+    """
+    if ranked.empty:
+        return None
+    fair = ranked[ranked.whole & ~ranked.contestant.isin(constants())]
+    return dict(fair.to_dict("records")[0]) if len(fair) else None
+
+
 def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
     """Return the report as one HTML document that needs nothing else."""
     table = contest(tasks)
@@ -170,14 +175,16 @@ def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
     )
     environment.filters.update(rate=rate, number=number, origin=origin)
     ranked = ranking(table)
+    real = [task for task in tasks if not task.synthetic]
+    families = {task.family for task in real}
     return environment.get_template("report.html").render(
         story=story,
         alerts=alerts(tasks, story),
         ranking=ranked.to_dict("records"),
         sections=[_section(i, task, table) for i, task in enumerate(tasks)],
-        real=[task for task in tasks if not task.synthetic],
-        families=len({task.family for task in tasks if not task.synthetic}),
-        constants=constants(),
+        measured=[task for task in real if task.response is not None and task.response.ready],
+        families=len(families),
+        leader=leader(ranked) if len(families) >= _FEWEST_FAMILIES else None,
     )
 
 

@@ -1,9 +1,10 @@
 """What one training step needs, in one place, and one method that does it."""
 
 import contextlib
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, SupportsIndex, get_args
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,29 @@ def count(batch: Any) -> int:
         return len(batch) if batch.ndim else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch
     return next((count(part) for part in parts if isinstance(part, Tensor | list | tuple)), 1)
+
+
+def _scalar(loss: Any) -> Tensor:
+    """Return a loss that can be trained on.
+
+    Raises:
+        UserError: it is not one number.
+    """
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise UserError(f"the loss must be one number (reduction='mean'); got {got}")
+    return loss.reshape(())
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """Return a count as an int.
+
+    Raises:
+        UserError: it is no whole number, or too small.
+    """
+    if not isinstance(value, SupportsIndex) or operator.index(value) < least:
+        raise UserError(f"{name} must be a whole number of at least {least}; got {value}")
+    return operator.index(value)
 
 
 class Learner:
@@ -87,8 +111,7 @@ class Learner:
     ) -> None:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
-        if accumulate < 1:
-            raise UserError(f"accumulate must be at least 1; got {accumulate}")
+        whole("accumulate", accumulate, 1)
         if clip_norm is not None and not clip_norm > 0:
             raise UserError(f"clip_norm must be positive, or None; got {clip_norm}")
         for name, data in (("batches", batches), ("valid", valid)):
@@ -97,6 +120,11 @@ class Learner:
                     f"{name} is a one-shot {type(data).__name__}; give something that can be "
                     "iterated again, such as a DataLoader or a list"
                 )
+        if forward is not None and metrics:
+            raise UserError(
+                f"metrics ({', '.join(metrics)}) need an output and a target, which forward does "
+                "not give; leave one of the two out"
+            )
         self.model = model
         self.loss_fn = loss_fn
         self.batches = batches
@@ -123,10 +151,9 @@ class Learner:
 
     @property
     def detected_stage(self) -> str | None:
-        """Return "frozen" where more than half of the weights do not train, else None."""
-        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
-        held = sum(n for n, trains in sizes if not trains)
-        return "frozen" if held > sum(n for n, _ in sizes) / 2 else None
+        """Return "frozen" where the first weights (not norms or biases) do not train, else None."""
+        first = next((p for p in self.model.parameters() if p.ndim > 1), None)
+        return "frozen" if first is not None and not first.requires_grad else None
 
     @property
     def lr(self) -> float:
@@ -173,7 +200,7 @@ class Learner:
             enabled=self.precision != "fp32",
         ):
             if self.forward is not None:
-                return self.forward(self.model, batch), None, None
+                return _scalar(self.forward(self.model, batch)), None, None
             if isinstance(batch, Mapping):
                 output = self.model(**batch)
                 loss = getattr(output, "loss", None)
@@ -182,17 +209,17 @@ class Learner:
                         "batches yields dicts, but the model's output has no .loss; give "
                         "forward=lambda model, batch: loss"
                     )
-                return loss, output, None
-            try:
-                inputs, target = batch
-            except (TypeError, ValueError):
+                return _scalar(loss), output, None
+            if not isinstance(batch, list | tuple) or len(batch) != 2:
                 raise UserError(
-                    f"a batch must be (input, target) or a dict; got a {type(batch).__name__}"
-                ) from None
+                    f"a batch must be (input, target) or a dict; got a {type(batch).__name__}; "
+                    "give forward=lambda model, batch: loss for any other"
+                )
             if self.loss_fn is None:
                 raise UserError("give loss_fn(output, target), or forward(model, batch)")
+            inputs, target = batch
             output = self.model(inputs)
-            return self.loss_fn(output, target), output, target
+            return _scalar(self.loss_fn(output, target)), output, target
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on the next `accumulate` batches.
@@ -281,6 +308,8 @@ class Learner:
                 loss, output, target = self._outcome(batch)
                 total += loss.float() * n
                 seen += n
+                if self.metrics and target is None:
+                    raise UserError("metrics need batches of (input, target), not dicts")
                 for name, metric in self.metrics.items():
                     if hasattr(metric, "update"):
                         metric.update(output, target)

@@ -10,7 +10,7 @@ import torch
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner
+from lrsuggest.training.learner import Learner, whole
 from lrsuggest.training.sweep import counted, seed_everything
 
 if TYPE_CHECKING:
@@ -174,9 +174,8 @@ def fit_one_cycle(
         except TypeError:
             raise UserError("batches has no length, so give steps instead of epochs") from None
         per_epoch = max(1, batches_per_epoch // learner.accumulate)
-        steps = per_epoch * (1 if epochs is None else epochs)
-    if steps < 1:
-        raise UserError(f"a run needs at least one step; got {steps}")
+        steps = per_epoch * whole("epochs", 1 if epochs is None else epochs, 1)
+    whole("steps", steps, 1)
     tops = group_rates(lr, learner.group_ratios())
     rate, momentum = schedule(steps)
     groups = learner.optimizer.param_groups
@@ -189,11 +188,12 @@ def fit_one_cycle(
     metrics: list[dict[str, float]] = []
     done, diverged = 0, False
     with learner.training():
+        learner.optimizer.zero_grad(set_to_none=True)  # a stray gradient is none of the run's
         if seed is not None:
             seed_everything(learner, seed)
         batches = learner.endless()
         try:
-            for index in counted(steps, progress):
+            for index in counted(steps, progress, "one-cycle"):
                 learner.set_lr([top * rate[index] for top in tops])
                 for group in groups:
                     set_momentum(group, float(momentum[index]))

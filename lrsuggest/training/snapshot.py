@@ -63,6 +63,8 @@ class Snapshot:
         model, optimizer = learner.model, learner.optimizer
         self.on_host = self._lacks_room()
         self._tensors = [(t, self._clone(t)) for t in (*model.parameters(), *model.buffers())]
+        # A forward pass may put another tensor in a buffer's place, or fill one that was None.
+        self._buffers = [(module, dict(module._buffers)) for module in model.modules()]
         self._grads = [(p, self._clone(p.grad)) for p in model.parameters()]
         self._modes = [(module, module.training) for module in model.modules()]
         self._state = {p: self._clone(state) for p, state in optimizer.state.items()}
@@ -119,6 +121,9 @@ class Snapshot:
         with torch.no_grad():
             for tensor, saved in self._tensors:
                 tensor.copy_(saved)
+        for module, buffers in self._buffers:
+            module._buffers.clear()
+            module._buffers.update(buffers)
         for parameter, grad in self._grads:
             parameter.grad = self._put_back(parameter.grad, grad, parameter.device)
         for module, mode in self._modes:
@@ -143,6 +148,8 @@ class Snapshot:
             optimizer.__dict__["_opt_called"] = self._stepped
         if self._scaler:
             self._learner.scaler.load_state_dict(copy.deepcopy(self._scaler))
+            # What a step broken off between unscale_ and update leaves behind.
+            self._learner.scaler._per_optimizer_states.clear()
         # Before the generators: a loader's new worker processes draw their seed from one.
         for loader, iterator in self._iterators:
             loader._iterator = iterator

@@ -1,6 +1,7 @@
 """The learning rate range test (Smith, arXiv:1506.01186): rising rates, one step each."""
 
 import math
+import random
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner
+from lrsuggest.training.learner import Learner, whole
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
@@ -46,8 +47,10 @@ def stop_at(loss: Floats) -> tuple[int, Ended] | None:
 
 
 def seed_everything(learner: Learner, seed: int) -> None:
-    """Seed torch and every generator of the learner's batches."""
+    """Seed torch, numpy, Python and every generator of the learner's batches."""
     torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
     for generator in generators(learner.batches):
         generator.manual_seed(seed)
 
@@ -80,8 +83,7 @@ def lr_find(
     """
     if not (0 < start < end < math.inf):
         raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
-    if steps < 2:
-        raise UserError(f"steps must be at least 2; got {steps}")
+    whole("steps", steps, 2)
     rates = np.geomspace(start, end, steps)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
@@ -101,7 +103,7 @@ def lr_find(
         learner.optimizer.zero_grad(set_to_none=True)
         batches = learner.endless()
         with learner.training():
-            for index in counted(steps, progress):
+            for index in counted(steps, progress, "range test"):
                 learner.set_lr([rates[index] * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
                 losses[index] = learner.step(batches)
@@ -118,12 +120,12 @@ def lr_find(
     return Curve(rates[: last + 1], measured, skipped=skipped[: last + 1], ended=ended)
 
 
-def counted(steps: int, progress: bool) -> Iterator[int]:
-    """Count the steps, on a bar if wanted."""
+def counted(steps: int, progress: bool, what: str) -> Iterator[int]:
+    """Count the steps, on a bar named `what` if wanted."""
     if not progress:
         yield from range(steps)
         return
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(range(steps), "range test", console=Console(stderr=True), transient=True)
+    yield from track(range(steps), what, console=Console(stderr=True), transient=True)

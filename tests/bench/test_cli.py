@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from helpers import sweep_like
 from PIL import Image
 
@@ -131,9 +132,15 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "interrupted; finished runs are kept" in err
-    for path in records.glob("*.json"):
-        json.loads(path.read_text())
+    kept = {path: path.read_bytes() for path in records.glob("*.json")}
+    assert 2 <= len(kept) < 16
+    for text in kept.values():
+        json.loads(text)
     assert not list(records.glob(".*"))
+    report = bench("report", "--out", "out", cwd=tmp_path)
+    assert report.returncode == 1, "the plan knows what is missing"
+    assert f"{len(kept)} of 12 planned runs" in report.stdout
+    assert all(path.read_bytes() == text for path, text in kept.items())
 
 
 @pytest.mark.parametrize(
@@ -144,6 +151,11 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
         (["run", "bad.toml"], r"`$.entry[0]`"),
         (["fly"], "invalid choice: 'fly'"),
         (["--workers", "-1"], "at least 1; got -1"),
+        pytest.param(
+            ["--device", "cuda"],
+            "torch sees no CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
+        ),
         (["--workers", "two"], "invalid int value: 'two'"),
         (["report", "--out", "absent"], "absent holds no plan.json"),
         (["read", "absent.csv"], "absent.csv cannot be read as a curve: No such file"),
@@ -176,6 +188,17 @@ def test_damaged_data_are_refused_before_anything_runs(tmp_path, monkeypatch, ca
     assert not list((tmp_path / "out").rglob("*.json"))
     assert main(["run", "s.toml", "--data", ".", "--out", "out"]) == 2
     assert "camvid11 does not exist; put CamVid" in capsys.readouterr().err
+
+
+def test_entries_that_differ_in_length_are_told_apart(tmp_path):
+    entry = TINY[TINY.index("[[entry]]") :].replace("steps = 12", "steps = 6")
+    (tmp_path / "two.toml").write_text(TINY + entry)
+    assert bench("run", "two.toml", "--out", "out", cwd=tmp_path).returncode == 0
+    assert bench("report", "--out", "out", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "digits 8x8 scratch, batch 64, 12 steps, entry 1" in page
+    assert "digits 8x8 scratch, batch 64, 6 steps, entry 2" in page
+    assert "run two.toml --out out" in page
 
 
 def test_a_curve_is_read(tmp_path, capsys):

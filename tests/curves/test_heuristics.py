@@ -67,6 +67,9 @@ def test_each_abstention_names_its_reason():
     assert read(Curve(lr, np.full(50, 2.0))).reason is Reason.FLAT
     assert read(Curve(lr, 2 + 0.1 * rng.normal(size=50))).reason is Reason.NOISE
     assert read(Curve(lr, 2 + np.linspace(0, 1, 50) ** 2)).reason is Reason.RISING
+    early = sweep_like()[1]
+    early[5] = np.nan
+    assert read(Curve(sweep_like()[0], early)).reason is Reason.TOO_SHORT
     falling, blown = sweep_like()[1][:60], HEURISTICS["blow_up_30"]
     assert read(Curve(np.geomspace(1e-6, 1, 60), falling)).reason is Reason.EDGE
     assert isinstance(HEURISTICS["steepest"](Curve(np.geomspace(1e-6, 1, 60), falling)), float)

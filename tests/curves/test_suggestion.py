@@ -34,6 +34,9 @@ def test_an_abstention_raises_with_its_reason_unless_a_fallback_is_named():
     with pytest.raises(NoSuggestion, match="The loss is flat"):
         float(suggestion)
     assert float(suggest_lr(flat, fallback=3e-3)) == 3e-3
+    assert float(suggest_lr(flat, fallback=1)) == 1.0
+    with pytest.raises(UserError, match="fallback must be a positive rate, or None; got -3"):
+        suggest_lr(flat, fallback=-3)
     assert "No suggestion" in str(suggestion)
     suggestion.plot()
 

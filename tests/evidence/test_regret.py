@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,19 @@ def test_without_noise_it_is_the_formula():
 def test_a_divergence_and_anything_worse_count_the_same():
     for bad in (math.inf, 1e9, 3.0 + 1.0):
         assert regret(response([2, 1, 1.5, bad], [2, 1, 1.5, bad]), 1e-1) == pytest.approx(DIVERGED)
+
+
+def test_a_divergence_at_the_best_rate_of_one_half_is_no_lost_task():
+    luck = response([2, 1.5, 1.2, 1.0], [2, 1.5, 1.2, math.inf])
+    # Chosen on seed 0 the best diverges on seed 1, so only the other way round says something.
+    assert regret(luck, 1e-2) == pytest.approx(0)
+    assert regret(luck, 1e-1) == pytest.approx((1.0 - 1.2) / 1.8)
+    # With two seeds a half, one of them diverged, V(best) = (1 + 1.5 * 3) / (2 + 0.5) = 2.2.
+    half = [[2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, math.inf]]
+    there = regret(Response(RATES[:4], np.array(half), 3.0), 1e-1)
+    assert math.isfinite(there)
+    lost = contest([task("a"), task("b", loss=[[math.inf] * 4] * 2), task("c")])
+    assert set(ranking(lost).tasks) == {2}
 
 
 def test_the_best_of_one_half_is_valued_on_the_other():
@@ -88,12 +102,13 @@ def test_a_table_of_runs_becomes_a_response():
     assert not Response.from_runs(runs[:2], 3.0).ready
 
 
-def task(family, *, synthetic=False, curves=None, best=2, label=None):
-    loss = np.full(4, 2.0)
-    loss[best] = 1.0
+def task(family, *, synthetic=False, curves=None, best=2, label=None, loss=None):
+    if loss is None:
+        loss = np.full((2, 4), 2.0)
+        loss[:, best] = 1.0
     return TaskEvidence(
         label or family, family, family, "scratch", "sgd", synthetic,
-        tuple(curves or [Curve(*sweep_like())]), response(loss, loss),
+        tuple(curves or [Curve(*sweep_like())]), response(*loss),
         ((1e-2, "a notebook"),),
     )  # fmt: skip
 
@@ -115,6 +130,18 @@ def test_the_constant_to_beat_is_chosen_on_other_families():
     picks = table[table.contestant == OUT_OF_FOLD].set_index("task").pick
     assert picks["b"] == 1e-2
     assert picks["a"] == picks["a2"] == 1e-3
+
+
+def test_without_a_family_alike_the_constant_is_peoples_and_says_so():
+    table = contest([task("a")])
+    row = table[table.contestant == OUT_OF_FOLD].iloc[0]
+    assert row.pick == 3e-3
+    assert "no other family alike" in row.note
+
+
+def test_a_task_without_curves_still_ranks_constants():
+    table = contest([replace(task("a"), curves=())])
+    assert {"constant 1e-2", HAND_PICKED, OUT_OF_FOLD} <= set(table.contestant)
 
 
 def test_an_abstention_is_scored_as_the_constant_to_beat():

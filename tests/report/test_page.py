@@ -65,7 +65,7 @@ def test_one_page_tells_it_all_and_asks_for_nothing_else():
     assert not re.search(r"url\((?!#)|@import|<script|https?://(?!www\.w3\.org)", page)
     text = " ".join(read.text)
     for words in ("min_10", "fastai_valley", "constant 1e-2", "hand-picked", "diverged",
-                  "10 of 10", "constant, out of fold", "2e-3"):  # fmt: skip
+                  "10 of 10", "constant, out of fold", "2e-3", "no verdict"):  # fmt: skip
         assert words in text, words
     assert read.tags.count("svg") == 4
     assert len(page) < 3_000_000
@@ -101,6 +101,14 @@ def test_few_families_and_failures_are_said_first():
     assert "Only 1 family of real data" in text
     assert "1 of 10 planned runs have no result" in text
     assert "stopped after 240 s" in text
+
+
+def test_a_verdict_needs_six_families_and_no_hindsight():
+    page = render([task(f"family {k}") for k in range(6)], STORY)
+    text = " ".join(Reader(page).text)
+    assert "lowest median regret" in text
+    head = text[: text.index("lowest median regret")].split()
+    assert "constant" not in head[-2:]
 
 
 def test_hostile_names_are_shown_and_not_run():

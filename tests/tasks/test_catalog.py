@@ -43,6 +43,12 @@ def test_the_fingerprint_follows_names_and_bytes(tmp_path):
     (tmp_path / "a").rename(tmp_path / "b")
     assert len({first, second, catalog.fingerprint(tmp_path)}) == 3
     assert catalog.fingerprint(None) == "packaged"
+    cache = tmp_path.parent / "cache"
+    assert catalog.fingerprint(tmp_path, cache) == catalog.fingerprint(tmp_path)
+    assert catalog.fingerprint(tmp_path, cache) == catalog.fingerprint(tmp_path)
+    (tmp_path / "b").write_text("33")
+    assert catalog.fingerprint(tmp_path, cache) == catalog.fingerprint(tmp_path)
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from lrsuggest.tasks.data.readers import (
     read_digits,
     read_face_landmarks,
 )
-from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.resident import Resident, atomic, cached
 from lrsuggest.tasks.data.synthetic import CODES, write_street
 
 
@@ -164,6 +164,32 @@ def test_a_missing_file_is_named(street, lost, says):
         read_camvid(street, (36, 48))
 
 
+def test_other_damage_is_one_sentence_too(street, tmp_path):
+    def quietly(done, of):
+        pass
+
+    names = (street / "valid.txt").read_text()
+    (street / "valid.txt").write_text("")
+    with pytest.raises(UserError, match="leaves nothing for validation"):
+        read("camvid", street, (36, 48), quietly)
+    every = "\n".join(p.name for p in (street / "images").iterdir())
+    (street / "valid.txt").write_text(every)
+    with pytest.raises(UserError, match="leaves nothing for training"):
+        read("camvid", street, (36, 48), quietly)
+    (street / "valid.txt").write_text(names)
+    label = street / "labels" / "street_0001_P.png"
+    Image.open(label).convert("RGB").save(label)
+    with pytest.raises(UserError, match="has 3 channels; a mask has one"):
+        read_camvid(street, (36, 48))
+    (street / "codes.txt").write_bytes(b"Sky\n\xff\xfe")
+    with pytest.raises(UserError, match=r"codes\.txt is no UTF-8 text"):
+        read_camvid(street, (36, 48))
+    for text in (b"file,person\n\xff\xfe", b"file,person,x0,y0\na,b,1,2\n"):
+        (tmp_path / "landmarks.csv").write_bytes(text)
+        with pytest.raises(UserError, match=r"landmarks\.csv"):
+            read_face_landmarks(tmp_path, (8, 8))
+
+
 def test_an_empty_folder_and_an_unknown_reader_are_refused(street, tmp_path):
     for path in (street / "images").iterdir():
         path.unlink()
@@ -176,6 +202,13 @@ def test_an_empty_folder_and_an_unknown_reader_are_refused(street, tmp_path):
     (tmp_path / "landmarks.csv").write_text("file,person,valid,x0\na.png,me,0,eye\n")
     with pytest.raises(UserError, match="line 2, must hold"):
         read_face_landmarks(tmp_path, (8, 8))
+
+
+def test_what_is_written_can_be_read_by_others(tmp_path):
+    with atomic(tmp_path / "a") as file:
+        file.write(b"1")
+    (tmp_path / "b").write_bytes(b"1")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_resident_data_are_cached_whole_or_not_at_all(tmp_path):

@@ -47,8 +47,9 @@ def test_faces_are_learnt(data_root):
     learner = build_learner(
         dataset("face_landmarks"), thinned(data, keep), stage="frozen", batch_size=16
     )
-    fit = fit_one_cycle(learner, 2e-2, steps=40, seed=0)
-    assert fit.metrics[-1]["point_error"] < 0.45
+    assert learner.detected_stage == "frozen"
+    fit = fit_one_cycle(learner, 5e-2, steps=120, seed=0)
+    assert fit.metrics[-1]["point_error"] < 0.12  # the middle of every image scores .153
 
 
 def test_void_is_left_out_of_the_accuracy():

@@ -118,8 +118,7 @@ def test_names_are_told():
     learner = make_learner()
     assert learner.optimizer_name == "adamw"
     assert learner.detected_stage is None
-    for parameter in learner.model[:4].parameters():
-        parameter.requires_grad_(False)
+    learner.model[0].weight.requires_grad_(False)  # as fastai freezes: norms go on training
     assert learner.detected_stage == "frozen"
     odd = make_learner(optimizer=lambda m: torch.optim.RMSprop(m.parameters()))
     assert odd.optimizer_name is None
@@ -150,6 +149,16 @@ def test_batches_that_cannot_be_used_are_refused():
         empty.evaluate()
     with pytest.raises(UserError, match="no parameters"):
         Learner(nn.ReLU(), nn.functional.mse_loss, [], optimizer)
+    whole = Learner(
+        model, lambda o, t: (o - t) ** 2, [(torch.ones(2, 1), torch.ones(2, 1))], optimizer
+    )
+    with pytest.raises(UserError, match=r"must be one number .*shape \(2, 1\)"):
+        whole.step(whole.endless())
+    with pytest.raises(UserError, match=r"metrics \(accuracy\) need an output"):
+        Learner(model, None, [], optimizer, forward=lambda m, b: m(b), metrics={"accuracy": max})
+    two = Learner(model, nn.functional.mse_loss, [torch.ones(2, 1)], optimizer)
+    with pytest.raises(UserError, match="got a Tensor"):
+        two.step(two.endless())
     odd = Learner(model, nn.functional.mse_loss, [torch.ones(3)], optimizer)
     with pytest.raises(UserError, match=r"\(input, target\) or a dict; got a Tensor"):
         odd.step(odd.endless())

@@ -48,6 +48,16 @@ def test_a_seed_repeats_a_run():
     np.testing.assert_array_equal(fits[0].loss, fits[1].loss)
 
 
+def test_a_stray_gradient_does_not_enter_the_run():
+    plain, stray = make_learner(), make_learner()
+    torch.nn.functional.cross_entropy(
+        stray.model.eval()(torch.ones(4, 8)), torch.ones(4).long()
+    ).backward()
+    stray.model.train()
+    fits = [fit_one_cycle(learner, 1e-2, steps=8, seed=0) for learner in (plain, stray)]
+    np.testing.assert_array_equal(fits[0].loss, fits[1].loss)
+
+
 def test_momentum_is_cycled_where_there_is_one():
     def sgd(momentum):
         return lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=momentum)
@@ -102,7 +112,9 @@ def test_rates_over_groups():
         (math.nan, {"steps": 5}, "got nan"),
         (slice(-1, 1e-2), {"steps": 5}, "got slice"),
         (1e-2, {"steps": 5, "epochs": 1}, "not both; got 1 and 5"),
-        (1e-2, {"steps": 0}, "at least one step; got 0"),
+        (1e-2, {"steps": 0}, "at least 1; got 0"),
+        (1e-2, {"steps": 10.0}, "whole number .*got 10.0"),
+        (1e-2, {"epochs": -1}, "at least 1; got -1"),
     ],
 )
 def test_what_cannot_be_run_is_refused(lr, settings, says):

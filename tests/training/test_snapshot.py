@@ -161,9 +161,10 @@ def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded
 
 
 def test_fp16_leaves_everything_bitwise():
-    learner = make_learner(precision="fp16")
+    learner = make_learner(precision="fp16", clip_norm=1.0)
     batches = learner.endless()
     learner.step(batches)
+    learner.scaler.update(1024.0)
     before = fingerprint(learner)
     lr_find(learner, steps=12, end=1e-2)
     assert fingerprint(learner) == before
@@ -171,6 +172,23 @@ def test_fp16_leaves_everything_bitwise():
     with pytest.raises(ZeroDivisionError):
         lr_find(learner, steps=12)
     assert fingerprint(learner) == before
+
+
+def test_fp16_can_be_trained_after_a_sweep_was_broken_off_in_the_step():
+    learner = make_learner(precision="fp16", clip_norm=1.0)
+    calls = 0
+
+    def interrupt(*_):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+
+    hook = learner.optimizer.register_step_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lr_find(learner, steps=12)
+    hook.remove()
+    assert torch.isfinite(learner.step(learner.endless()))
 
 
 def tensors_in(value):
@@ -228,6 +246,31 @@ def test_a_gpus_state_comes_back_from_host_memory(monkeypatch):
     for before, after in zip(kept, learner.model.parameters(), strict=True):
         assert after.is_cuda
         assert torch.equal(before, after)
+
+
+class Averaging(torch.nn.Module):
+    """Puts a new tensor in its buffer's place, and fills one that was None."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(2))
+        self.register_buffer("last", None)
+
+    def forward(self, x):
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        self.last = x.detach()
+        return x
+
+
+def test_buffers_that_are_replaced_come_back():
+    learner = make_learner()
+    learner.model.append(Averaging())
+    before, mean = list(learner.model.state_dict()), learner.model[-1].mean
+    lr_find(learner, steps=12)
+    assert list(learner.model.state_dict()) == before
+    assert learner.model[-1].mean is mean
+    assert not mean.any()
+    assert learner.model[-1].last is None
 
 
 def test_it_can_be_restored_many_times(trained):

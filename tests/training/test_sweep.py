@@ -1,6 +1,7 @@
 import math
 import os
 import pty
+import random
 import subprocess
 import sys
 
@@ -115,6 +116,25 @@ def test_a_loader_shorter_than_the_sweep_starts_over():
     assert len(lr_find(learner, steps=50, end=1e-3)) == 50
 
 
+class Noisy(torch.utils.data.Dataset):
+    """Augments with numpy and Python's generator, as many do."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.full((8,), np.random.rand() + random.random()), index % 2
+
+
+def test_a_seed_repeats_a_sweep_whatever_draws_the_noise():
+    def sweep_noise():
+        learner = make_learner()
+        learner.batches = torch.utils.data.DataLoader(Noisy(), 16)
+        return lr_find(learner, seed=4, steps=12).loss
+
+    np.testing.assert_array_equal(sweep_noise(), sweep_noise())
+
+
 def test_a_seed_repeats_a_sweep():
     a, b = (lr_find(make_learner(), seed=4) for _ in range(2))
     np.testing.assert_array_equal(a.loss, b.loss)
@@ -167,7 +187,8 @@ def test_accumulation_and_clipping_are_swept_in_optimizer_steps():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [({"start": 1, "end": 0.1}, "got 1 to 0.1"), ({"start": 0}, "got 0 to 10"),
-     ({"steps": 1}, "got 1"), ({"end": math.nan}, "got 1e-07 to nan")],
+     ({"steps": 1}, "got 1"), ({"steps": 20.5}, "whole number .*got 20.5"),
+     ({"end": math.nan}, "got 1e-07 to nan")],
 )  # fmt: skip
 def test_a_range_that_cannot_be_is_refused(settings, says):
     with pytest.raises(UserError, match=says):

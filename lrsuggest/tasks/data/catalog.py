@@ -120,16 +120,26 @@ def locate(entry: Dataset, root: Path | None) -> Path | None:
     return root / entry.folder
 
 
-def fingerprint(folder: Path | None) -> str:
+def fingerprint(folder: Path | None, cache: Path | None = None) -> str:
     """Return a digest of every file's relative path and bytes, 16 hexadecimal digits.
 
-    A dataset installed with a package has no folder and the digest "packaged".
+    A dataset installed with a package has no folder and the digest "packaged". With a cache
+    folder the digest is kept there, for as long as no file's size or time of change differs.
     """
     if folder is None:
         return "packaged"
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
+    listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
+    kept = cache / f"{listing}.fingerprint" if cache else None
+    if kept and kept.exists():
+        return kept.read_text("ascii")
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in paths:
         digest.update(str(path.relative_to(folder)).encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(digest.hexdigest(), "ascii")
     return digest.hexdigest()

@@ -52,6 +52,8 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except OSError:
         raise UserError(f"{path} is missing; restore it from the archive") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no UTF-8 text; restore it from the archive") from None
 
 
 def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
@@ -87,6 +89,8 @@ def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> 
                 f"{label} is {mask.size[0]}x{mask.size[1]}, but its image is "
                 f"{image.size[0]}x{image.size[1]}; a mask must have its image's size"
             )
+        if len(mask.getbands()) != 1:
+            raise UserError(f"{label} has {len(mask.getbands())} channels; a mask has one")
         highest = int(np.asarray(mask).max())
         if highest >= len(codes):
             raise UserError(
@@ -122,17 +126,21 @@ def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progr
             rows = list(csv.DictReader(file))
     except OSError:
         raise UserError(f"{table} is missing; it lists the faces and their points") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table} is damaged ({error}); restore it from its source") from None
     if not rows:
         raise UserError(f"{table} has no rows; restore it from its source")
     images = np.empty((len(rows), 3, *size), np.uint8)
     points = np.empty((len(rows), 68, 2), np.float32)
+    valid = np.zeros(len(rows), bool)
     for index, row in enumerate(rows):
         try:
             xy = np.array([[float(row[f"{a}{k}"]) for a in "xy"] for k in range(68)])
             path = folder / "images" / row["file"]
+            valid[index] = bool(("0", "1").index(row["valid"]))
         except (KeyError, TypeError, ValueError):
             raise UserError(
-                f"{table}, line {index + 2}, must hold file, person, valid and x0, y0 … x67, y67"
+                f"{table}, line {index + 2}, must hold file, person, valid (0 or 1), x0, y0 … y67"
             ) from None
         image = _open(path)
         scale = np.array([size[1] / image.width, size[0] / image.height])
@@ -140,7 +148,6 @@ def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progr
         points[index] = (xy + 0.5) * scale - 0.5
         images[index] = _pixels(image, size)
         progress(index + 1, len(rows))
-    valid = np.array([row["valid"] == "1" for row in rows])
     return Resident(images, points, valid, mirror=_mirror_68())
 
 
@@ -232,12 +239,13 @@ def read(reader: str, folder: Path | None, size: Size, progress: Progress) -> Re
     """
     if reader == "digits":
         return read_digits(folder, size, progress)
+    readers = {"camvid": read_camvid, "face_landmarks": read_face_landmarks, "biwi": read_biwi}
+    if reader not in readers:
+        raise UserError(f"there is no reader {reader!r}; use {', '.join(readers)} or digits")
     if folder is None:
         raise UserError(f"the reader {reader} needs a folder")
-    if reader == "camvid":
-        return read_camvid(folder, size, progress)
-    if reader == "face_landmarks":
-        return read_face_landmarks(folder, size, progress)
-    if reader == "biwi":
-        return read_biwi(folder, size, progress)
-    raise UserError(f"there is no reader {reader!r}; use camvid, face_landmarks, biwi or digits")
+    data = readers[reader](folder, size, progress)
+    if data.valid.all() or not data.valid.any():
+        lacking = "training" if data.valid.all() else "validation"
+        raise UserError(f"{folder} leaves nothing for {lacking}; mend its list of valid examples")
+    return data

@@ -47,6 +47,10 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            # mkstemp makes a private file; the result is to be as readable as any other.
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(handle, 0o666 & ~mask)
             yield file
             file.flush()
             os.fsync(file.fileno())
