@@ -14,6 +14,8 @@ from lrsuggest.curves import peers
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import fastai.callback.progress
+    import fastai.callback.schedule  # noqa: F401  (they patch the Learner)
     import pytorch_lightning as pl
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner as FastaiLearner

@@ -12,6 +12,7 @@ from helpers import make_learner, sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrsuggest import Learner, UserError, lr_find
 from lrsuggest.curves.curve import Ended
@@ -124,6 +125,31 @@ class Noisy(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         return torch.full((8,), np.random.rand() + random.random()), index % 2
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which a host would wait for its device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_makes_the_host_wait_for_the_device(monkeypatch):
+    monkeypatch.setattr(sweep, "_LOOK_EVERY", {})  # as on a GPU
+    learner = make_learner(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=1.0
+    )
+    data = list(learner.batches)  # a shuffling loader draws its seed on the host
+    learner.batches = data
+    with Waits() as waits:
+        lr_find(learner, steps=40, end=1e-2)
+    assert waits.count == 0
+    with waits:
+        learner.step(learner.endless()).item()
+    assert waits.count == 1
 
 
 def test_a_seed_repeats_a_sweep_whatever_draws_the_noise():

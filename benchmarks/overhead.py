@@ -1,0 +1,207 @@
+"""What a range test costs over the bare training loop, ours and the peers', in one process.
+
+    python benchmarks/overhead.py [OUT.csv]
+
+A tiny CNN, batch 64, one thread, 100 steps that none of the finders stops early. The bare loop
+takes the same batches and never asks for the loss. Contestants are interleaved, 21 repeats each
+in an order that changes; the figure is the ratio of medians to the bare loop's, with a 95 %
+interval by bootstrap over the repeats. Needs the extra "peers".
+"""
+
+import contextlib
+import csv
+import gc
+import io
+import logging
+import random
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+STEPS, REPEATS, BATCH = 100, 21, 64
+LOW, HIGH = 1e-7, 1e-3  # no loss blows up in this range
+
+
+def model() -> nn.Module:
+    """A CNN that takes about 16 ms a step on one core."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Fixed batches, so that no loader's cost is measured."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.randn(BATCH, 3, 24, 24, generator=generator),
+         torch.randint(10, (BATCH,), generator=generator))
+        for _ in range(STEPS)
+    ]  # fmt: skip
+
+
+DATA = batches()
+
+
+class Held(torch.utils.data.DataLoader):  # type: ignore[type-arg]
+    """A DataLoader by name, for the peers that insist on one, which hands out DATA."""
+
+    def __init__(self) -> None:
+        super().__init__(range(STEPS), batch_size=None)  # type: ignore[arg-type]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(DATA)
+
+    def __len__(self) -> int:
+        return STEPS
+
+
+def bare() -> None:
+    """The loop without a finder."""
+    net = model().train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LOW)
+    for x, y in DATA:
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def ours() -> None:
+    """Our range test, snapshot and restoration within."""
+    from lrsuggest import Learner, lr_find
+
+    net = model().train()
+    learner = Learner(net, F.cross_entropy, DATA, torch.optim.SGD(net.parameters(), lr=LOW))
+    assert len(lr_find(learner, start=LOW, end=HIGH, steps=STEPS)) == STEPS
+
+
+def fastai() -> None:
+    """The Learner's lr_find."""
+    import fastai.callback.progress
+    import fastai.callback.schedule  # noqa: F401  (they patch the Learner)
+    from fastai.data.core import DataLoaders
+    from fastai.learner import Learner
+    from fastai.optimizer import SGD
+
+    with tempfile.TemporaryDirectory() as folder:
+        learner = Learner(DataLoaders(Held(), Held()), model(), loss_func=F.cross_entropy,
+                          opt_func=SGD, path=folder)  # fmt: skip
+        with learner.no_bar():
+            learner.lr_find(LOW, HIGH, STEPS, show_plot=False, suggest_funcs=None)
+        assert len(learner.recorder.losses) >= STEPS
+
+
+def lightning() -> None:
+    """The Tuner's lr_find."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.tuner import Tuner
+
+    class Module(pl.LightningModule):
+        lr = LOW
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = model()
+
+        def training_step(self, batch, index):  # type: ignore[no-untyped-def]
+            return F.cross_entropy(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self):  # type: ignore[no-untyped-def]
+            return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(
+            default_root_dir=folder, accelerator="cpu", max_epochs=1, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        found = Tuner(trainer).lr_find(
+            Module(), Held(), min_lr=LOW, max_lr=HIGH, num_training=STEPS, update_attr=False
+        )
+        assert found is not None
+        assert len(found.results["loss"]) == STEPS
+
+
+def torch_lr_finder() -> None:
+    """range_test and reset."""
+    from torch_lr_finder import LRFinder
+
+    net = model().train()
+    finder = LRFinder(net, torch.optim.SGD(net.parameters(), lr=LOW), F.cross_entropy)
+    finder.range_test(Held(), end_lr=HIGH, num_iter=STEPS)
+    finder.reset()
+    assert len(finder.history["loss"]) == STEPS
+
+
+def ignite() -> None:
+    """FastaiLRFinder attached to a supervised trainer."""
+    from ignite.engine import create_supervised_trainer
+    from ignite.handlers.lr_finder import FastaiLRFinder
+
+    net = model().train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LOW)
+    trainer = create_supervised_trainer(net, optimizer, F.cross_entropy)
+    finder = FastaiLRFinder()
+    saved = {"model": net, "optimizer": optimizer}
+    with finder.attach(trainer, saved, num_iter=STEPS, end_lr=HIGH) as attached:
+        attached.run(Held())
+    assert len(finder.get_results()["loss"]) >= STEPS
+
+
+CONTESTANTS: list[Callable[[], None]] = [
+    bare, ours, torch_lr_finder, ignite, lightning, fastai
+]  # fmt: skip
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """Time one run, its prints and warnings swallowed."""
+    gc.collect()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        began = time.perf_counter()
+        run()
+        return time.perf_counter() - began
+
+
+def main(out: Path | None) -> None:
+    """Measure, print a table, and write every repeat to a CSV if asked for."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    times: dict[str, list[float]] = {run.__name__: [] for run in CONTESTANTS}
+    for run in CONTESTANTS:  # imports and first allocations are not what is measured
+        seconds(run)
+    order = random.Random(0)
+    for _ in range(REPEATS):
+        for run in order.sample(CONTESTANTS, len(CONTESTANTS)):
+            times[run.__name__].append(seconds(run))
+    rng = np.random.default_rng(0)
+    base = np.array(times["bare"])
+    print(f"{STEPS} steps, {REPEATS} repeats, {1e3 * np.median(base) / STEPS:.1f} ms a bare step")
+    print("| finder | ratio to bare | 95 % interval | ms a step more |\n|---|---|---|---|")
+    for name, taken in times.items():
+        mine = np.array(taken)
+        picks = rng.integers(REPEATS, size=(4000, REPEATS))
+        ratios = np.median(mine[picks], axis=1) / np.median(base[picks], axis=1)
+        low, high = np.quantile(ratios, [0.025, 0.975])
+        more = 1e3 * (np.median(mine) - np.median(base)) / STEPS
+        ratio = np.median(mine) / np.median(base)
+        print(f"| {name} | {ratio:.3f} | {low:.3f} to {high:.3f} | {more:+.2f} |")
+    if out:
+        with open(out, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["finder", "repeat", "seconds"])
+            for name, taken in times.items():
+                rows.writerows([name, index, f"{t:.5f}"] for index, t in enumerate(taken))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
