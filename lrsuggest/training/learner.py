@@ -56,7 +56,7 @@ def _scalar(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise UserError(f"the loss must be one number (reduction='mean'); got {got}")
-    return loss.reshape(())
+    return loss if loss.ndim == 0 else loss.reshape(())
 
 
 def whole(name: str, value: object, least: int) -> int:
@@ -192,13 +192,14 @@ class Learner:
                     "over fewer examples than one batch yields none)"
                 )
 
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
+
     def _outcome(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """Return (scalar loss, output, target) of a batch already on the device."""
-        with torch.autocast(
-            self.device.type,
-            dtype=_DTYPES.get(self.precision),
-            enabled=self.precision != "fp32",
-        ):
+        with self._autocast():
             if self.forward is not None:
                 return _scalar(self.forward(self.model, batch)), None, None
             if isinstance(batch, Mapping):
@@ -227,34 +228,39 @@ class Learner:
         Returns:
             The mean loss before the step, a detached scalar on the device; nothing waits for it.
         """
-        losses = []
+        total: Tensor | None = None
         for _ in range(self.accumulate):
             loss = self._outcome(to_device(next(batches), self.device))[0]
-            self.scaler.scale(loss / self.accumulate).backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
+            if self.accumulate > 1:
+                loss = loss / self.accumulate
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return torch.stack(losses).mean()
+        return total
 
     def calibrate_scale(self, batches: Iterator[Any], *, tries: int = 32) -> float:
         """Halve the gradient scaler's scale until a backward pass is finite; returns the scale.
 
-        No optimizer step is made, but batches are drawn and buffers move: restore them after.
+        If it had to be halved it is halved once more, for batches with larger gradients than this
+        one's. No optimizer step is made, but a batch is drawn and buffers move: restore them after.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        for _ in range(tries):
-            loss = self._outcome(to_device(next(batches), self.device))[0]
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        batch = to_device(next(batches), self.device)
+        for tried in range(tries):
+            self.scaler.scale(self._outcome(batch)[0]).backward()  # type: ignore[no-untyped-call]
             grads = [p.grad for p in self.model.parameters() if p.grad is not None]
             finite = all(bool(torch.isfinite(grad).all()) for grad in grads)
             self.optimizer.zero_grad(set_to_none=True)
+            if tried or not finite:
+                self.scaler.update(self.scaler.get_scale() / 2)
             if finite:
                 break
-            self.scaler.update(self.scaler.get_scale() / 2)
         return float(self.scaler.get_scale())
 
     @contextlib.contextmanager

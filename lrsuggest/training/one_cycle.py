@@ -194,7 +194,7 @@ def fit_one_cycle(
         batches = learner.endless()
         try:
             for index in counted(steps, progress, "one-cycle"):
-                learner.set_lr([top * rate[index] for top in tops])
+                learner.set_lr([top * float(rate[index]) for top in tops])
                 for group in groups:
                     set_momentum(group, float(momentum[index]))
                 losses[index] = learner.step(batches)

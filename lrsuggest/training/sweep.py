@@ -88,7 +88,7 @@ def lr_find(
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
     skipped = np.zeros(steps, bool)
-    done = 0
+    done, highest = 0, -math.inf
     verdict: tuple[int, Ended] | None = None
     with Snapshot(learner) as snapshot:
         if learner.scaler.is_enabled():
@@ -104,13 +104,19 @@ def lr_find(
         batches = learner.endless()
         with learner.training():
             for index in counted(steps, progress, "range test"):
-                learner.set_lr([rates[index] * ratio for ratio in ratios])
+                learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
                 losses[index] = learner.step(batches)
                 # A scale that was lowered tells of an infinity and of a step not made.
                 skipped[index] = learner.scaler.is_enabled() and learner.scaler.get_scale() < scale
                 done = index + 1
-                if done % look_every == 0 or done == steps:
+                if look_every > 1:
+                    look = done % look_every == 0
+                else:  # a loss below the first ones' highest cannot be what stops the test
+                    value = float(losses[index])
+                    highest = max(highest, value) if done <= 5 else highest
+                    look = not value <= highest
+                if look or done == steps:
                     verdict = stop_at(losses[:done].cpu().double().numpy())
                     if verdict:
                         break
