@@ -17,16 +17,19 @@ def main(out: Path) -> None:
     tasks, _ = collect(load_plan(out), Store(out))
     task = [t for t in tasks if t.family == "camvid"][-1]
     suggestion = suggest_lr(task.curves[0], stage=task.stage, optimizer=task.optimizer)
+    shown = ("steepest_gaussian", "min_10", "fastai_valley")
+    candidates = {name: suggestion.candidates[name] for name in shown}
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw(left, suggestion.curve, suggestion.candidates, chosen=suggestion.heuristic)
+    draw(left, suggestion.curve, candidates, chosen=suggestion.heuristic)
+    left.legend(fontsize=9, frameon=False)
     left.set_title("What the range test says")
     assert task.response is not None
     rates, mean = task.response.rates, task.response.loss.mean(0)
     right.semilogx(rates, task.response.loss.T, ".", color="0.6")
     right.semilogx(rates, mean, color="black", lw=1.6)
-    for mark, colour, name in marks(suggestion.candidates):
-        rate = suggestion.candidates[name]
+    for mark, colour, name in marks(candidates):
+        rate = candidates[name]
         height = np.interp(np.log10(rate), np.log10(rates), mean)
         right.plot(rate, height, mark, color=colour, mec="black", ms=7, zorder=3)
     rate = task.hand_picked[0][0]

@@ -101,9 +101,14 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  #
 
 def marks(candidates: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """Return (marker, colour, name) of each candidate, the same whenever its name is registered."""
-    places = {name: place for place, name in enumerate(HEURISTICS)}
+    read = [name for name, each in HEURISTICS.items() if each.origin != "constant"]
+    places = {name: place for place, name in enumerate(read)}
     return [
-        (_MARKS[place % len(_MARKS)], _COLOURS[place % len(_COLOURS)], name)
+        (
+            _MARKS[place % len(_MARKS)],
+            _COLOURS[(place + place // len(_MARKS)) % len(_COLOURS)],
+            name,
+        )
         for name in candidates
         for place in [places.get(name, len(places))]
     ]
@@ -141,7 +146,8 @@ def draw(
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel("training loss")
-    ax.legend(fontsize=8, frameon=False)
+    # Beside the axes: a dozen names would cover the curve.
+    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
 
 def suggest(

@@ -98,5 +98,5 @@ def response_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -
             axes.set_ylim(best - 0.08 * fall, ceiling + 0.05 * fall)
         axes.set_xlabel("maximum learning rate of the one-cycle run")
         axes.set_ylabel("validation loss")
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     return out[0]
