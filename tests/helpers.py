@@ -1,5 +1,10 @@
 """What several test modules build on."""
 
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -31,3 +36,37 @@ def sweep_like(
 ):
     """A curve with the shape of a range test: flat, a descent, a minimum, a blow-up."""
     return simulated(n, bottom, fall, noise, seed)
+
+
+def need(root: Path, where: str) -> Path:
+    """A dataset's folder or archive below the data root; the test is skipped where it is absent."""
+    if not (root / where).exists():
+        pytest.skip(f"no {where} in {root}")
+    return root / where
+
+
+def write_tgz(path: Path, files: dict[str, bytes]) -> Path:
+    """Write an archive with the given files below one top folder."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"top/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def damage(path: Path, how: str) -> Path:
+    """Cut a file in half, flip bits in its middle, put text in its place, or take it away."""
+    content = path.read_bytes()
+    half = len(content) // 2
+    if how == "flipped":
+        content = (
+            content[:half]
+            + bytes(b ^ 0xFF for b in content[half : half + 64])
+            + content[half + 64 :]
+        )
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": content[:half], "text": b"no archive"}.get(how, content))
+    return path

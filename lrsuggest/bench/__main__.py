@@ -5,15 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 from lrsuggest.errors import UserError
-
-if TYPE_CHECKING:
-    from lrsuggest.evidence.response import TaskEvidence
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -66,10 +63,27 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("run", "run what a suite has no result for yet"),
         ("report", "write report.html from the records"),
-        ("score", "print the regret of every heuristic from the records"),
+        ("export", "write the records as the tables tasks.csv, sweeps.csv and runs.csv"),
     ):
         each = commands.add_parser(name, help=text, description=text, parents=[shared])
         each.add_argument("suite", nargs="?", default="quick", help=suite)
+        if name == "export":
+            each.add_argument(
+                "--to", metavar="DIR", default="benchmarks/recorded",
+                help="folder for the tables (default: benchmarks/recorded)",
+            )  # fmt: skip
+    text = "judge every heuristic, and your own, on the recorded tables; nothing is trained"
+    each = commands.add_parser("score", help=text, description=text, parents=[shared])
+    each.add_argument(
+        "files", nargs="*", metavar="MY_HEURISTIC.py",
+        help="files that register heuristics; or the name of a suite, to judge on its records",
+    )  # fmt: skip
+    each.add_argument("--humans", action="store_true", help="how near to what people picked")
+    each.add_argument(
+        "--families", choices=["dev", "held-out", "all"], default="dev",
+        help="those our own rules may be tuned on, the others, or all (default: dev)",
+    )  # fmt: skip
+    each.add_argument("--csv", metavar="FILE", help="write the contest, a row per pick, to a file")
     commands.add_parser(
         "list", help="suites, datasets and heuristics, and which data are at hand", parents=[shared]
     )
@@ -88,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _read(args, console)
         if args.command == "list":
             return _list(args, console)
+        if args.command == "score":
+            return _score(args, console)
         return _bench(args, argv, console)
     except UserError as error:
         print(f"lrsuggest: {error}", file=sys.stderr)
@@ -99,8 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
-    """Run, report or score; without a command, run quick and report."""
-    from lrsuggest.bench.run import collect, load_plan, make_plan, run_plan
+    """Run, report or export; without a command, run quick and report."""
+    from lrsuggest.bench.plan import load_plan, make_plan
+    from lrsuggest.bench.run import collect, run_plan
     from lrsuggest.bench.store import Store
     from lrsuggest.bench.suite import load
     from lrsuggest.tasks.data.catalog import data_root
@@ -147,28 +164,36 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
         with atomic(out / "report.html") as file:
             file.write(page.encode())
         console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
-    if args.command in (None, "score"):
-        _score(tasks, console)
+    if args.command == "export":
+        from lrsuggest.bench.export import export
+
+        kept = export(plan, store, Path(args.to))
+        console.print(f"{kept} records written to {args.to}", highlight=False, markup=False)
+    if args.command is None:
+        from lrsuggest.bench.score import print_regret
+
+        print_regret(tasks, console)
     measured = len(plan.jobs) - len(failed)
     console.print(f"{measured} of {len(plan.jobs)} planned runs have a result", highlight=False)
     return 1 if failed else 0
 
 
-def _score(tasks: "Sequence[TaskEvidence]", console: Console) -> None:
-    """Print the ranking."""
-    from lrsuggest.evidence.regret import contest, ranking
+def _score(args: argparse.Namespace, console: Console) -> int:
+    """Judge the registered heuristics and a person's own."""
+    from lrsuggest.bench.score import judged, print_people, print_regret, register
 
-    ranked = ranking(contest(tasks))
-    if ranked.empty:
-        console.print("nothing was measured on real data, so there is no ranking")
-        return
-    table = Table("contestant", "tasks", "median regret", "mean", "worst", box=None)
-    for row in ranked.itertuples():
-        table.add_row(
-            str(row.contestant), str(row.tasks),
-            *(f"{float(x):.3f}" for x in (row.median, row.mean, row.worst)),  # type: ignore[arg-type]
-        )  # fmt: skip
-    console.print(table)
+    new = [name for file in args.files if file.endswith(".py") for name in register(Path(file))]
+    suites = [file for file in args.files if not file.endswith(".py")]
+    out = getattr(args, "out", None) or (Path("reports") / Path(suites[0]).stem if suites else None)
+    held_out = {"dev": False, "held-out": True, "all": None}[args.families]
+    if args.humans:
+        split = {"dev": "dev", "held-out": "held_out", "all": None}[args.families]
+        print_people(split, console, new)
+        return 0
+    table = print_regret(judged(out and Path(out), held_out), console, new)
+    if args.csv:
+        table.to_csv(args.csv, index=False)
+    return 0
 
 
 def _read(args: argparse.Namespace, console: Console) -> int:

@@ -8,14 +8,14 @@ import msgspec
 from lrsuggest.curves.curve import Curve, Ended
 
 # Raised whenever the same job would give other numbers: old records are then measured anew.
-PROTOCOL = 1
+PROTOCOL = 2
 
 Status = Literal["ok", "diverged", "oom", "timeout", "error", "interrupted"]
 MEASURED: tuple[Status, ...] = ("ok", "diverged")
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One range test ("sweep") or one one-cycle run ("one_cycle").
+    """One range test ("sweep") or one training run ("run").
 
     Attributes:
         kind: which.
@@ -24,27 +24,33 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         model: as datasets.toml has it.
         optimizer: likewise.
         stage: training stage.
-        size: height and width in pixels.
+        before: steps and rate of the frozen one-cycle run that an "unfrozen" stage goes on from.
+        size: height and width in pixels, or tokens, or ().
         batch: examples per step.
         steps: optimizer steps.
         seed: seed of data order and dropout; the initial weights are the same for every seed.
-        rates: (start, end) of a sweep, (maximum,) of a run.
+        rates: (start, end) of a sweep, (maximum,) of a run, or (lowest, maximum) of a slice.
+        schedule: of a run.
+        looks: how often a run is evaluated, the last time at its end.
         precision: number format.
         device: class of device.
         protocol: version of what a job does.
     """
 
-    kind: Literal["sweep", "one_cycle"]
+    kind: Literal["sweep", "run"]
     dataset: str
     fingerprint: str
     model: str
     optimizer: str
     stage: str
-    size: tuple[int, int]
+    size: tuple[int, ...]
     batch: int
     steps: int
     seed: int
     rates: tuple[float, ...]
+    before: tuple[int, float] | None = None
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    looks: int = 1
     precision: str = "fp32"
     device: str = "cpu"
     protocol: int = PROTOCOL
@@ -58,9 +64,10 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def label(self) -> str:
         """What a progress bar says."""
-        rate = f" {self.rates[0]:.1e}" if self.kind == "one_cycle" else ""
-        what = "one-cycle" if self.kind == "one_cycle" else "range test"
-        return f"{self.dataset} {self.size[0]}x{self.size[1]} {what}{rate} seed {self.seed}"
+        rate = f" {self.rates[-1]:.1e}" if self.kind == "run" else ""
+        what = self.schedule.replace("_", "-") if self.kind == "run" else "range test"
+        where = " ".join([self.dataset, *(["x".join(map(str, self.size))] if self.size else [])])
+        return f"{where} {what}{rate} seed {self.seed}"
 
 
 class RecordedCurve(msgspec.Struct, frozen=True):
@@ -97,8 +104,12 @@ class Record(msgspec.Struct, frozen=True):
         job: the job.
         status: "ok"; "diverged", a result too; or what kept it from ending.
         seconds: wall time.
-        start: validation loss and metrics before the first step (sweeps only).
-        end: the same after the last step (runs only); empty for a diverged run.
+        start: validation loss and metrics before the first step (sweeps of seed 0): after fifty
+            batches in train mode, none followed by a step, so that the batch norms of new layers
+            have seen data.
+        end: the same after the last step (runs only); empty for a diverged run. Both hold
+            "loss_probe" and "loss_score" too, the loss on either half of the validation examples.
+        trace: (step, validation loss) of every look but the last.
         curve: a sweep's curve.
         losses: a run's training loss before each step.
         error: one line on what went wrong.
@@ -110,6 +121,7 @@ class Record(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     start: dict[str, float] | None = None
     end: dict[str, float] | None = None
+    trace: list[tuple[int, float]] = []
     curve: RecordedCurve | None = None
     losses: list[float | None] | None = None
     error: str | None = None

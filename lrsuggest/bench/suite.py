@@ -8,7 +8,7 @@ import msgspec
 
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
-from lrsuggest.tasks.data.catalog import dataset, read_toml
+from lrsuggest.tasks.data.catalog import Dataset, dataset, pretrained, read_toml
 
 
 class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,30 +20,88 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: int = 2
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One dataset at one stage: every size x rate x seed is a one-cycle run.
+class Refine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Runs around the best rate of the first grid: so many rates, `step` decades apart."""
 
-    Sizes are (height, width) in pixels, `batch` is in examples, `steps` in optimizer steps.
+    seeds: int = 8
+    rates: int = 5
+    step: float = 1 / 6
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same grid once more with runs of a fraction of the length."""
+
+    shorter: int = 4
+    seeds: int = 3
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One dataset at one stage: every size x rate x seed is a training run.
+
+    Sizes are (height, width) in pixels, (tokens,) of texts, () of tables; `batch` is in examples,
+    `steps` in optimizer steps. Without rates the suite's for the optimizer are used; model and
+    optimizer are the dataset's unless given. An "unfrozen" stage goes on from a frozen one-cycle
+    run of `before` = [steps, rate]; `slices` are ratios of its highest to its lowest rate to try
+    as well, at and around the best rate; `refine_seeds` takes the place of the suite's; `vary =
+    false` leaves its other range tests out.
     """
 
     dataset: str
-    stage: Literal["frozen", "finetune", "scratch"]
-    sizes: tuple[tuple[int, int], ...]
+    stage: Literal["frozen", "unfrozen", "finetune", "scratch"]
     batch: int
     steps: int
-    rates: tuple[float, ...]
+    sizes: tuple[tuple[int, ...], ...] = ((),)
+    rates: tuple[float, ...] = ()
     seeds: int = 2
+    model: str | None = None
+    optimizer: Literal["adamw", "adam", "sgd"] | None = None
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    before: tuple[int, float] | None = None
+    slices: tuple[float, ...] = ()
+    refine_seeds: int | None = None
+    vary: bool = True
     precision: Literal["fp32"] = "fp32"
     only: Literal["with data", "without data"] | None = None
 
+    @property
+    def which(self) -> Dataset:
+        """The dataset with this entry's model and optimizer."""
+        base = dataset(self.dataset)
+        return msgspec.structs.replace(
+            base, model=self.model or base.model, optimizer=self.optimizer or base.optimizer
+        )
+
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A TOML file in benchmarks/, or one of the user's own."""
+    """A TOML file in benchmarks/, or one of the user's own.
+
+    Attributes:
+        title: what a report says.
+        entry: what to measure.
+        sweep: the range test of every entry.
+        limit_s: seconds after which a job is stopped.
+        rates: by optimizer, the grid of entries that have none of their own.
+        variants: other range tests, to see how much a pick depends on them.
+        refine: a finer grid around the best rate.
+        probe: a grid of shorter runs.
+        held_out: families nothing may be tuned on.
+        chase: run every contestant's pick that falls outside the grid.
+    """
 
     title: str
     entry: tuple[Entry, ...]
     sweep: Sweep = Sweep()
     limit_s: float = 600.0
+    rates: dict[str, tuple[float, ...]] = {}
+    variants: tuple[Sweep, ...] = ()
+    refine: Refine | None = None
+    probe: Probe | None = None
+    held_out: tuple[str, ...] = ()
+    chase: bool = True
+
+    def rates_of(self, entry: Entry) -> list[float]:
+        """Return the rates of an entry's grid, rising."""
+        return sorted(set(entry.rates or self.rates.get(entry.which.optimizer, ())))
 
 
 def suite_names() -> list[str]:
@@ -68,16 +126,18 @@ def load(name: str) -> Suite:
             dataset(entry.dataset)
         except UserError as error:
             raise UserError(f"{path}: {error} - at `$.entry[{index}].dataset`") from None
-        _check(entry, f"{path}: ", f" - at `$.entry[{index}]`")
-    sweep = suite.sweep
-    if not (0 < sweep.start < sweep.end < math.inf and sweep.steps >= 2 and sweep.seeds >= 1):
+        _check(entry, suite.rates_of(entry), f"{path}: ", f" - at `$.entry[{index}]`")
+    if not all(
+        0 < s.start < s.end < math.inf and s.steps >= 2 and s.seeds >= 1
+        for s in (suite.sweep, *suite.variants)
+    ):
         raise UserError(
             f"{path}: a sweep needs 0 < start < end, two or more steps and a seed - at `$.sweep`"
         )
     return suite
 
 
-def _check(entry: Entry, before: str, after: str) -> None:
+def _check(entry: Entry, rates: list[float], before: str, after: str) -> None:
     """Refuse an entry whose runs could only fail.
 
     Raises:
@@ -88,9 +148,14 @@ def _check(entry: Entry, before: str, after: str) -> None:
         raise UserError(f"{before}sizes, batch and steps must be at least 1{after}")
     if entry.seeds < 2:
         raise UserError(f"{before}seeds must be at least 2, for regret needs two halves{after}")
-    if len(set(entry.rates)) < 2 or not all(0 < rate < math.inf for rate in entry.rates):
+    if len(rates) < 2 or not all(0 < rate < math.inf for rate in rates):
         raise UserError(f"{before}rates needs two or more different positive rates{after}")
-    has_body = "/" in dataset(entry.dataset).model
+    has_body = pretrained(entry.which.model)
     if has_body is (entry.stage == "scratch"):
-        fitting = "frozen or finetune" if has_body else "scratch"
-        raise UserError(f"{before}the model of {entry.dataset} wants stage {fitting}{after}")
+        fitting = "frozen, unfrozen or finetune" if has_body else "scratch"
+        raise UserError(f"{before}the model {entry.which.model} wants stage {fitting}{after}")
+    if (entry.stage == "unfrozen") is (entry.before is None):
+        raise UserError(
+            f"{before}stage unfrozen, and no other, needs before = [steps, rate] of the frozen run"
+            f"{after}"
+        )

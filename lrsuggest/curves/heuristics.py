@@ -76,7 +76,7 @@ class Context:
 
 
 Read = Callable[[Curve, Context], float | Abstention]
-Origin = Literal["shape", "peer", "constant"]
+Origin = Literal["shape", "consensus", "peer", "constant"]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Heuristic:
         name: how tables call it.
         read: the function.
         source: the paper, page or release it comes from.
-        origin: "shape" (ours, from the curve alone), "peer" (another library's, with that
-            library's faults kept) or "constant".
+        origin: "shape" (ours, from the curve alone), "consensus" (ours, told the context too),
+            "peer" (another library's, with that library's faults kept) or "constant".
     """
 
     name: str
@@ -99,7 +99,7 @@ class Heuristic:
     def __call__(self, curve: Curve, context: Context | None = None) -> float | Abstention:
         """Read the curve; ours are clamped into the swept range, with a warning."""
         pick = self.read(curve, context or Context())
-        if self.origin != "shape" or isinstance(pick, Abstention):
+        if self.origin in ("peer", "constant") or isinstance(pick, Abstention):
             return pick
         low, high = float(curve.lr[0]), float(curve.lr[-1])
         if not low <= pick <= high:

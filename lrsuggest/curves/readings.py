@@ -10,7 +10,11 @@ from lrsuggest.errors import LrsuggestWarning
 
 __all__ = ["HEURISTICS", "rates", "read_all"]
 
-for _home in ("shapes", "peers"):  # ours register first, so that tables begin with them
+for _home in (
+    "consensus",
+    "shapes",
+    "peers",
+):  # ours register first, so that tables begin with them
     import_module(f"lrsuggest.curves.{_home}")
 
 

@@ -5,6 +5,7 @@ None depends on the loss's scale or offset, and all scale with the rate (constan
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def lowest(values: Floats) -> int:
     return int(np.argmax(values <= bottom + 1e-6 * (float(values.max()) - bottom)))
 
 
+@lru_cache(maxsize=16)  # nine readings of one curve ask for the same
 def descent(curve: Curve, method: Method = "savgol") -> Descent | Abstention:
     """Smooth the readable part of the curve, or say why nothing can be read from it.
 
@@ -157,10 +159,10 @@ def teacher(curve: Curve, context: Context) -> float | Abstention:
 
 
 def _register_constants() -> None:
-    """Register the grid of constants: 1e-4 to 1e-1, three per decade."""
-    for third in range(10):
+    """Register the grid of constants: 1e-4 to 1, three per decade; SGD may want the highest."""
+    for third in range(13):
         rate = float(f"{10 ** (-4 + third / 3):.1g}")
-        name = f"constant {rate:.0e}".replace("e-0", "e-")
+        name = f"constant {rate:.0e}".replace("e-0", "e-").replace("e+00", "e0")
 
         def read(curve: Curve, context: Context, rate: float = rate) -> float | Abstention:
             return rate

@@ -6,55 +6,20 @@ valued on the other, both ways, and negative values are kept.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.curves.shapes import lowest
 from lrsuggest.evidence.response import Response, TaskEvidence
 
-DIVERGED = 1.5  # V(start) plus half the span
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say
 HAND_PICKED = "hand-picked"
 OUT_OF_FOLD = "constant, out of fold"
 _NO_CURVE = Curve([], [])  # all that a constant needs
-
-
-def _mean(losses: Floats, start: float, best: float) -> Floats:
-    """Mean over seeds, (seeds, m) to (m,); a divergence, or worse, counts as start + half span."""
-    ceiling = start + (DIVERGED - 1) * (start - best)
-    return np.asarray(np.nanmean(np.minimum(losses, ceiling), axis=0))
-
-
-def _value_of_best(losses: Floats, start: float) -> float:
-    """Mean over seeds at the best rate, (seeds,), where a failed run counts as above.
-
-    The failures' value depends on this mean V itself: with d failures among n runs,
-    V = (sum of the others + d * (1.5 start - 0.5 V)) / n.
-    """
-    seen = losses[~np.isnan(losses)]
-    failed = ~np.isfinite(seen)
-    while True:
-        d, n = int(failed.sum()), len(seen)
-        value = float((seen[~failed].sum() + DIVERGED * d * start) / (n + (DIVERGED - 1) * d))
-        more = failed | (seen > start + (DIVERGED - 1) * (start - value))
-        if (more == failed).all() or value >= start:
-            return value
-        failed = more
-
-
-def _halves(response: Response) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield (rates, losses to choose on, losses to value on), both ways round."""
-    seen = ~np.isnan(response.loss)
-    rows = np.flatnonzero(seen.any(axis=1))
-    for first in (0, 1):
-        choose, value = response.loss[rows[first::2]], response.loss[rows[1 - first :: 2]]
-        both = (~np.isnan(choose)).any(axis=0) & (~np.isnan(value)).any(axis=0)
-        yield response.rates[both], choose[:, both], value[:, both]
 
 
 def regret(response: Response, pick: float) -> float:
@@ -64,21 +29,7 @@ def regret(response: Response, pick: float) -> float:
     `outside`). A half on which the other's best rate trained no better than the start says
     nothing; NaN where that is so both ways.
     """
-    values = []
-    for measured, choose, value in _halves(response):
-        if not len(measured):
-            continue
-        floor = float(np.min(np.where(np.isnan(choose), np.inf, choose)))
-        if not floor < response.start:
-            continue
-        best = lowest(_mean(choose, response.start, floor))
-        at_best = _value_of_best(value[:, best], response.start)
-        span = response.start - at_best
-        if not span > 1e-12 * abs(response.start):
-            continue
-        mean = _mean(value, response.start, at_best)
-        at_pick = float(np.interp(np.log10(pick), np.log10(measured), mean))
-        values.append((at_pick - at_best) / span)
+    values = [half.regret(pick) for half in response.halves]
     return float(np.mean(values)) if values else math.nan
 
 
@@ -92,98 +43,95 @@ def constants() -> list[str]:
     return [name for name, each in HEURISTICS.items() if each.origin == "constant"]
 
 
+def scorable(tasks: Sequence[TaskEvidence]) -> list[TaskEvidence]:
+    """Return the real tasks with a response that regret can be taken from."""
+    return [t for t in tasks if not t.synthetic and t.response is not None and t.response.ready]
+
+
 def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     """Return a row per real task, contestant and sweep seed.
 
-    Columns: task, family, optimizer, stage, contestant, seed, pick (NaN for an abstention),
-    abstained, outside, regret (NaN where nothing was learnt), note. An abstention is scored as
-    the constant chosen out of fold.
+    Columns: task, family, kind, optimizer, stage, schedule, steps, contestant, seed, pick (NaN for
+    an abstention), abstained, outside, regret (NaN where nothing was learnt), strict (the same
+    against the best constant prediction where that is below the start), diverged (whether the pick
+    counts worse than no training), note. An abstention is scored as the constant out of fold.
     """
     rows = []
-    for task in tasks:
-        if task.synthetic or task.response is None or not task.response.ready:
-            continue
+    for task in scorable(tasks):
         named: list[tuple[str, int, float | Abstention]] = [
             (HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]
         ]
         for seed, curve in enumerate(task.curves):
-            named += [(k, seed, pick) for k, pick in read_all(curve, task.context).items()]
+            picks = read_all(curve, task.context)
+            named += [(name, seed, pick) for name, pick in picks.items()]
         named += [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
-        for name, seed, pick in named:
-            rate = rates({name: pick}).get(name, math.nan)
-            rows.append(
-                {
-                    "task": task.label, "family": task.family, "optimizer": task.optimizer,
-                    "stage": task.stage, "contestant": name, "seed": seed, "pick": rate,
-                    "abstained": math.isnan(rate),
-                    "outside": not math.isnan(rate) and outside(task.response, rate),
-                    "regret": math.nan if math.isnan(rate) else regret(task.response, rate),
-                    "note": "",
-                }
-            )  # fmt: skip
+        rows += [
+            {
+                **_facts(task), "contestant": name, "seed": seed,
+                **_scored(task, rates({name: pick}).get(name, math.nan)), "note": "",
+            }
+            for name, seed, pick in named
+        ]  # fmt: skip
     table = pd.DataFrame(rows)
     return table if table.empty else _with_out_of_fold(table, tasks)
 
 
-def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Add the constant to beat, and score the abstentions with it.
+def _facts(task: TaskEvidence) -> dict[str, object]:
+    return {
+        "task": task.label, "family": task.family, "kind": task.kind, "optimizer": task.optimizer,
+        "stage": task.stage, "schedule": task.schedule, "steps": task.steps,
+    }  # fmt: skip
 
-    It is the grid's constant of least mean regret on the other families with the same optimizer
-    and stage, each family weighing the same; where there is none, what people pick.
+
+def _scored(task: TaskEvidence, pick: float) -> dict[str, object]:
+    assert task.response is not None
+    assert task.strict is not None
+    none = math.isnan(pick)
+    cost = math.nan if none else regret(task.response, pick)
+    return {
+        "pick": pick, "abstained": none, "outside": not none and outside(task.response, pick),
+        "regret": cost, "strict": math.nan if none else regret(task.strict, pick),
+        "diverged": cost > 1,
+    }  # fmt: skip
+
+
+def out_of_fold(task: TaskEvidence, fixed: pd.DataFrame) -> tuple[float, str]:
+    """Return the constant of least mean regret on the other families, and what it rests on.
+
+    Families weigh the same. Those with the same optimizer, stage and schedule count; where there
+    is none, those with the same optimizer, or at last all; without any, what people pick.
+
+    Args:
+        task: the one the constant is for.
+        fixed: the constants' rows of a contest, without gaps.
     """
-    responses = {task.label: task.response for task in tasks}
+    others = fixed[fixed.family != task.family]
+    alike = (others.optimizer == task.optimizer, others.stage == task.stage,
+             others.schedule == task.schedule)  # fmt: skip
+    for said, chosen in (
+        ("alike", alike[0] & alike[1] & alike[2]),
+        ("with the same optimizer", alike[0]),
+        ("of any kind", others.family == others.family),
+    ):
+        pool = others[chosen]
+        if len(pool):
+            by_family = pool.groupby(["pick", "family"]).regret.mean().groupby("pick").mean()
+            best = by_family.sort_values(kind="stable").index[0]
+            return float(best), f"on {pool.family.nunique()} other families {said}"
+    return PEOPLES_CONSTANT, "no other family: what people pick"
+
+
+def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
+    """Add the constant to beat, and score the abstentions with it."""
     fixed = table[table.contestant.isin(constants())].dropna(subset=["regret"])
     added = []
-    for label, here in table.groupby("task", sort=False):
-        response = responses[str(label)]
-        assert response is not None
-        me = here.iloc[0]
-        pool = fixed[
-            (fixed.family != me.family)
-            & (fixed.optimizer == me.optimizer)
-            & (fixed.stage == me.stage)
-        ]
-        by_family = pool.groupby(["pick", "family"]).regret.mean().groupby("pick").mean()
-        rate = float(by_family.idxmin()) if len(by_family) else PEOPLES_CONSTANT
-        score = regret(response, rate)
-        table.loc[(table.task == label) & table.abstained, "regret"] = score
+    for task in scorable(tasks):
+        rate, note = out_of_fold(task, fixed)
+        score = _scored(task, rate)
+        fallen = (table.task == task.label) & table.abstained
+        for column in ("regret", "strict", "diverged"):
+            table[column] = table[column].mask(fallen, score[column])
         added.append(
-            {
-                **me[["task", "family", "optimizer", "stage"]].to_dict(),
-                "contestant": OUT_OF_FOLD, "seed": 0, "pick": rate, "abstained": False,
-                "outside": outside(response, rate), "regret": score,
-                "note": f"chosen on {pool.family.nunique()} other families" if len(pool)
-                else "no other family alike: what people pick",
-            }
+            {**_facts(task), "contestant": OUT_OF_FOLD, "seed": 0, **score, "note": note}
         )  # fmt: skip
     return pd.concat([table, pd.DataFrame(added)], ignore_index=True)
-
-
-def ranking(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per contestant, best median first, those scored on every task before others.
-
-    Columns: contestant, tasks and families (how many gave a regret), whole (whether that is
-    every task), median, mean, worst (of the task means), abstained and outside (shares of its
-    picks).
-    """
-    if table.empty:
-        return pd.DataFrame()
-    scored = table.dropna(subset=["regret"])
-    if scored.empty:
-        return pd.DataFrame()
-    per_task = scored.groupby(["contestant", "task"]).regret.mean().groupby("contestant")
-    by = scored.groupby("contestant")
-    out = pd.DataFrame(
-        {
-            "tasks": per_task.size(),
-            "families": by.family.nunique(),
-            "whole": per_task.size() == scored.task.nunique(),
-            "median": per_task.median(),
-            "mean": per_task.mean(),
-            "worst": per_task.max(),
-            "abstained": by.abstained.mean(),
-            "outside": by.outside.mean(),
-        }
-    )
-    order = ["whole", "median", "mean"]
-    return out.sort_values(order, ascending=[False, True, True]).reset_index()

@@ -1,12 +1,87 @@
-"""The response: validation loss against the maximum rate, measured by one-cycle runs."""
+"""The response: validation loss against the maximum rate, measured by training runs.
 
-from dataclasses import dataclass, field
+Regret is R(pick) = (V(pick) - V(best)) / (V(start) - V(best)), V the validation loss. The argmin
+of a noisy grid is a lucky outlier, so the best rate is chosen on one half of the seeds and
+everything is valued on the other, both ways, and negative values are kept.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Curve, Floats
 from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.shapes import lowest
+
+DIVERGED = 1.5  # V(start) plus half the span
+_NEAR = 0.2  # regret of the rates that tell how noisy a response is
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """What the valuing seeds say of each rate, the best one having been chosen on the others.
+
+    Attributes:
+        rates: shape (m,), rising.
+        mean: shape (m,), mean loss, a divergence counted as the start plus half the span.
+        best: the chosen rate.
+        at_best: its mean loss.
+        span: what training gains: loss of the start less that of the best.
+    """
+
+    rates: Floats
+    mean: Floats
+    best: float
+    at_best: float
+    span: float
+
+    @classmethod
+    def of(cls, rates: Floats, choose: Floats, value: Floats, start: float) -> "Half | None":
+        """Choose and value; None where nothing was learnt. Losses are (seeds, m)."""
+        if not len(rates):
+            return None
+        floor = float(np.min(np.where(np.isnan(choose), np.inf, choose)))
+        if not floor < start:
+            return None
+        seen = (~np.isnan(choose)).sum(axis=0)
+        means = _mean(choose, start, floor)
+        best = lowest(np.where(seen * 2 >= seen.max(), means, means.max()))
+        at_best = _value_of_best(value[:, best], start)
+        span = start - at_best
+        if not span > 1e-12 * abs(start):
+            return None
+        return cls(rates, _mean(value, start, at_best), float(rates[best]), at_best, span)
+
+    def regret(self, pick: float) -> float:
+        """Regret of a rate, linear in log10 rate between measured ones, the edge's beyond."""
+        at_pick = float(np.interp(np.log10(pick), np.log10(self.rates), self.mean))
+        return (at_pick - self.at_best) / self.span
+
+
+def _mean(losses: Floats, start: float, best: float) -> Floats:
+    """Mean over seeds, (seeds, m) to (m,); a divergence, or worse, counts as start + half span."""
+    ceiling = start + (DIVERGED - 1) * (start - best)
+    return np.asarray(np.nanmean(np.minimum(losses, ceiling), axis=0))
+
+
+def _value_of_best(losses: Floats, start: float) -> float:
+    """Mean over seeds at the best rate, (seeds,), where a failed run counts as above.
+
+    The failures' value depends on this mean V itself: with d failures among n runs,
+    V = (sum of the others + d * (1.5 start - 0.5 V)) / n.
+    """
+    seen = losses[~np.isnan(losses)]
+    failed = ~np.isfinite(seen)
+    while True:
+        d, n = int(failed.sum()), len(seen)
+        value = float((seen[~failed].sum() + DIVERGED * d * start) / (n + (DIVERGED - 1) * d))
+        more = failed | (seen > start + (DIVERGED - 1) * (start - value))
+        if (more == failed).all() or value >= start:
+            return value
+        failed = more
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +106,51 @@ class Response:
             index="seed", columns="lr", values="valid_loss", aggfunc="first", dropna=False
         )
         return cls(table.columns.to_numpy(float), table.to_numpy(float), start)
+
+    @cached_property
+    def halves(self) -> tuple["Half", ...]:
+        """Both ways of choosing the best rate on one half of the seeds and valuing on the other.
+
+        Seeds alternate between the halves. The best is sought among the rates that have at least
+        half as many choosing seeds as the one that has most: a rate seen once is easily lucky. A
+        half on which the other's best rate trained no better than the start says nothing and is
+        left out.
+        """
+        rows = np.flatnonzero((~np.isnan(self.loss)).any(axis=1))
+        found = []
+        for first in (0, 1):
+            choose, value = self.loss[rows[first::2]], self.loss[rows[1 - first :: 2]]
+            seen = (~np.isnan(choose)).sum(axis=0)
+            both = (seen > 0) & (~np.isnan(value)).any(axis=0)
+            half = Half.of(self.rates[both], choose[:, both], value[:, both], self.start)
+            found += [half] if half else []
+        return tuple(found)
+
+    @property
+    def error(self) -> float:
+        """Standard error of a difference between two rates near the best, in regret units.
+
+        From what seeds and rates leave unexplained at the five rates nearest to the best one,
+        those left out that cost more than .2 (but for the two best): a cliff is no noise.
+        Infinity where nothing was learnt.
+        """
+        if not self.halves:
+            return math.inf
+        span = float(np.mean([half.span for half in self.halves]))
+        counts = (~np.isnan(self.loss)).sum(axis=0)
+        cost = np.mean([[half.regret(rate) for rate in self.rates] for half in self.halves], axis=0)
+        near = np.flatnonzero(
+            (counts >= counts.max() / 2) & (cost <= max(_NEAR, *np.sort(cost)[:2]))
+        )
+        best = self.halves[0].best
+        near = near[np.argsort(np.abs(np.log10(self.rates[near] / best)))][:5]
+        part = self.loss[:, near]
+        part = part[np.isfinite(part).all(axis=1)]
+        if min(part.shape) < 2:
+            return math.inf
+        left = part - part.mean(axis=0) - part.mean(axis=1, keepdims=True) + part.mean()
+        freedom = (part.shape[0] - 1) * (part.shape[1] - 1)
+        return float(np.sqrt(2 * (left**2).sum() / freedom / part.shape[0]) / span)
 
     @property
     def ready(self) -> bool:
@@ -59,6 +179,15 @@ class TaskEvidence:
         facts: what a reader may want to know, by name.
         steps: optimizer steps of each run.
         batch: examples per step.
+        schedule: "one_cycle" or "constant".
+        model: as datasets.toml names it.
+        kind: of the dataset.
+        held_out: whether nothing may be tuned on it.
+        naive: validation loss of the best constant prediction, NaN if not known.
+        variants: every range test: (start, end, steps, seed, curve), those of `curves` first.
+        runs: every training run: columns part ("grid", "fine", "short", "slice"), lr, low, seed,
+            steps, loss, loss_probe, loss_score, metric and looks.
+        starts: V(start) on either half of the validation examples, probe and score.
     """
 
     label: str
@@ -75,6 +204,25 @@ class TaskEvidence:
     facts: dict[str, str] = field(default_factory=dict)
     steps: int | None = None
     batch: int | None = None
+    schedule: str = "one_cycle"
+    model: str = ""
+    kind: str = ""
+    held_out: bool = False
+    naive: float = math.nan
+    variants: tuple[tuple[float, float, int, int, Curve], ...] = ()
+    runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    starts: tuple[float, float] = (math.nan, math.nan)
+
+    @cached_property
+    def strict(self) -> Response | None:
+        """The response against the lesser of the start and the best constant prediction.
+
+        A fresh head on raw targets starts far above what the mean alone would give, and against
+        such a start every rate looks well.
+        """
+        if self.response is None or not self.naive < self.response.start:
+            return self.response
+        return replace(self.response, start=self.naive)
 
     @property
     def context(self) -> Context:

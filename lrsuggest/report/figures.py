@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.curves.suggestion import draw, marks
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
@@ -99,4 +101,41 @@ def response_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -
         axes.set_xlabel("maximum learning rate of the one-cycle run")
         axes.set_ylabel("validation loss")
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return out[0]
+
+
+_KINDS = {"ours": "#0072B2", "another library's": "#D55E00", "a constant": "0.35"}
+
+
+def _kind(name: str) -> str:
+    origin = HEURISTICS[name].origin if name in HEURISTICS else "constant"
+    return {"peer": "another library's", "constant": "a constant"}.get(origin, "ours")
+
+
+def critical_difference_figure(name: str, ranks: pd.DataFrame, pvalues: pd.DataFrame) -> str:
+    """Draw mean ranks on one axis, best on the left; a bar joins those that no test tells apart.
+
+    Args:
+        name: of the figure.
+        ranks: columns contestant, families and rank, a row each; a dozen at most stay legible.
+        pvalues: corrected p-value of every pair, contestants on both sides.
+    """
+    import scikit_posthocs  # type: ignore[import-untyped]  # 2 s that only this figure needs
+
+    rank = ranks.set_index("contestant")["rank"]
+    colours = {each: _KINDS[_kind(str(each))] for each in rank.index}
+    with figure(name) as (axes, out):
+        scikit_posthocs.critical_difference_diagram(
+            rank, pvalues, ax=axes, color_palette=colours, alpha=0.05,
+            label_fmt_left="{label}  {rank:.1f} ", label_fmt_right=" {rank:.1f}  {label}",
+            text_h_margin=0.3, label_props={"size": 9}, elbow_props={"lw": 1},
+            marker_props={"s": 22}, crossbar_props={"linewidth": 3, "color": "0.35"},
+        )  # fmt: skip
+        axes.spines["top"].set_visible(True)  # here the axis of ranks stands on top
+        axes.set_xlabel(f"mean rank over {int(ranks.families.max())} families (1 is best)")
+        axes.xaxis.set_label_position("top")
+        for kind, colour in _KINDS.items():
+            axes.plot([], [], "o", color=colour, ms=5, label=kind)
+        axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
+                    bbox_to_anchor=(0.5, -0.02))  # fmt: skip
     return out[0]

@@ -12,9 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest, ranking
+from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.report.figures import curve_figure, response_figure
+from lrsuggest.evidence.statistics import finalists, ranks, summary
+from lrsuggest.report.figures import critical_difference_figure, curve_figure, response_figure
 
 _FEWEST_FAMILIES = 6
 
@@ -121,7 +122,9 @@ def origin(contestant: str) -> str:
     if contestant in (HAND_PICKED, OUT_OF_FOLD):
         return "person" if contestant == HAND_PICKED else "constant"
     held = HEURISTICS.get(contestant)
-    return {"shape": "ours", "peer": "peer", "constant": "constant"}[held.origin] if held else ""
+    if held is None:
+        return ""
+    return held.origin if held.origin in ("peer", "constant") else "ours"
 
 
 def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
@@ -174,7 +177,7 @@ def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(rate=rate, number=number, origin=origin)
-    ranked = ranking(table)
+    ranked = summary(table, tasks)
     real = [task for task in tasks if not task.synthetic]
     families = {task.family for task in real}
     return environment.get_template("report.html").render(
@@ -184,8 +187,14 @@ def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
         sections=[_section(i, task, table) for i, task in enumerate(tasks)],
         measured=[task for task in real if task.response is not None and task.response.ready],
         families=len(families),
+        difference=_difference(table) if len(families) >= _FEWEST_FAMILIES else None,
         leader=leader(ranked) if len(families) >= _FEWEST_FAMILIES else None,
     )
+
+
+def _difference(table: pd.DataFrame) -> Markup:
+    """Draw who can be told from whom."""
+    return Markup(critical_difference_figure("difference", *ranks(table, finalists(table))))
 
 
 def _template(name: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,11 +12,21 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
-from lrsuggest.tasks.data.catalog import Dataset
+from lrsuggest.tasks.data.catalog import Dataset, pretrained
 from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.models.encoder import hold
 from lrsuggest.tasks.models.heads import CNNHead
-from lrsuggest.tasks.models.small import small_cnn
+from lrsuggest.tasks.models.small import (
+    Bag,
+    Dot,
+    Recurrent,
+    Transformer,
+    WordCNN,
+    dilated_cnn,
+    mlp,
+    plain_cnn,
+    small_cnn,
+)
 from lrsuggest.tasks.models.unet import UNet
 from lrsuggest.training.learner import Learner, Precision
 
@@ -29,16 +41,43 @@ def point_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _model(dataset: Dataset, data: Resident) -> nn.Module:
-    kind, _, body = dataset.model.partition("/")
-    if kind in ("unet", "unet_norm"):
-        return UNet(len(data.classes), body, norm=kind == "unet_norm")
-    if kind == "cnn_head":
-        return CNNHead(data.targets.shape[1:], body)
-    if kind == "small_cnn":
-        return small_cnn(data.inputs.shape[1], len(data.classes))
-    raise UserError(
-        f"there is no model {dataset.model!r}; use unet/…, unet_norm/…, cnn_head/… or small_cnn"
-    )
+    """Build the model that datasets.toml names, its ends shaped by the data.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    kind, _, detail = dataset.model.partition("/")
+    outputs = len(data.classes) or data.targets.shape[1]
+    channels = data.inputs.shape[1] if data.inputs.ndim > 1 else 1
+    tokens = len(data.classes) if dataset.kind == "language" else int(data.inputs.max()) + 1
+    build: dict[str, Callable[[], nn.Module]] = {
+        "unet": lambda: UNet(outputs, detail),
+        "unet_norm": lambda: UNet(outputs, detail, norm=True),
+        "cnn_head": lambda: CNNHead(
+            data.targets.shape[1:] if dataset.kind == "points" else (outputs,), detail
+        ),
+        "timm": lambda: timm.create_model(detail, in_chans=channels, num_classes=outputs),
+        "small_cnn": lambda: small_cnn(channels, outputs),
+        "plain_cnn": lambda: plain_cnn(channels, outputs),
+        "dilated_cnn": lambda: dilated_cnn(channels, outputs),
+        "linear": lambda: nn.Sequential(
+            nn.Flatten(), nn.Linear(int(np.prod(data.inputs.shape[1:])), outputs)
+        ),
+        "mlp": lambda: mlp(channels, outputs, int(detail), norm=False),
+        "mlp_norm": lambda: mlp(channels, outputs, int(detail), norm=True),
+        "bag": lambda: Bag(tokens, outputs, int(detail)),
+        "word_cnn": lambda: WordCNN(tokens, outputs, int(detail)),
+        "gru": lambda: Recurrent(tokens, int(detail)),
+        "transformer": lambda: Transformer(
+            tokens, outputs, channels, int(detail), causal=dataset.kind == "language"
+        ),
+        "dot": lambda: Dot(
+            int(data.inputs[:, 0].max()) + 1, int(data.inputs[:, 1].max()) + 1, int(detail)
+        ),
+    }
+    if kind not in build:
+        raise UserError(f"there is no model {dataset.model!r}; use one of {', '.join(build)}")
+    return build[kind]()
 
 
 def freeze(model: nn.Module) -> None:
@@ -70,8 +109,9 @@ def build_learner(
 ) -> Learner:
     """Build a task's learner, its new layers initialised from `seed`.
 
-    Stages are "frozen" (the body held but for its batch norms), "finetune" (pretrained, all
-    trainable) and "scratch". Random states outside are left alone.
+    Stages are "frozen" (the body held but for its batch norms), "finetune" or "unfrozen"
+    (pretrained, all trainable; what was trained before makes the difference) and "scratch".
+    Random states outside are left alone.
 
     Raises:
         UserError: stage and model do not go together.
@@ -81,7 +121,7 @@ def build_learner(
         model = _model(dataset, data)
     if stage == "frozen":
         freeze(model)
-    elif (stage == "scratch") is hasattr(model, "body"):
+    elif (stage == "scratch") is pretrained(dataset.model):
         raise UserError(f"stage {stage!r} does not go with the model {dataset.model}")
     # Channels last is what oneDNN and cuDNN convolve fastest; the numbers mean the same.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -91,6 +131,8 @@ def build_learner(
     optimizer: torch.optim.Optimizer
     if dataset.optimizer == "sgd":
         optimizer = torch.optim.SGD(settings, lr=1e-3, momentum=0.9)
+    elif dataset.optimizer == "adam":
+        optimizer = torch.optim.Adam(settings, lr=1e-3, betas=_ADAM_BETAS)
     else:
         optimizer = torch.optim.AdamW(
             settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=WEIGHT_DECAY
@@ -99,6 +141,8 @@ def build_learner(
     loss_fn: Callable[[Tensor, Tensor], Tensor]
     if dataset.kind == "points":
         loss_fn, metrics = F.mse_loss, {"point_error": point_error}
+    elif dataset.kind == "regression":
+        loss_fn, metrics = F.mse_loss, {"mean_absolute_error": F.l1_loss}
     else:
         void = data.classes.index(dataset.void) if dataset.void else None
         accuracy = MulticlassAccuracy(len(data.classes), average="micro", ignore_index=void)
@@ -106,8 +150,8 @@ def build_learner(
     return Learner(
         model,
         loss_fn,
-        Batches(data, train=True, batch_size=batch_size, flips=dataset.kind != "classification",
-                device=device),
+        Batches(data, train=True, batch_size=batch_size,
+                flips=dataset.kind in ("segmentation", "points"), device=device),
         optimizer,
         valid=Batches(data, train=False, batch_size=2 * batch_size, device=device),
         metrics=metrics,

@@ -144,6 +144,7 @@ def fit_one_cycle(
     *,
     epochs: int | None = None,
     steps: int | None = None,
+    evaluations: int = 1,
     seed: int | None = None,
     progress: bool = False,
 ) -> Fit:
@@ -159,6 +160,7 @@ def fit_one_cycle(
         epochs: passes over the batches, 1 if neither this nor `steps` is given; needs batches
             with a length.
         steps: optimizer steps; the batches start over as often as needed.
+        evaluations: with `steps`, how often to evaluate, evenly spaced, the last at the end.
         seed: seed of data order and dropout; None goes on from the present state.
         progress: show a bar with the time left on standard error.
 
@@ -167,22 +169,63 @@ def fit_one_cycle(
     """
     if epochs is not None and steps is not None:
         raise UserError(f"give epochs or steps, not both; got {epochs} and {steps}")
-    per_epoch = None
     if steps is None:
         try:
             batches_per_epoch = len(learner.batches)  # type: ignore[arg-type]
         except TypeError:
             raise UserError("batches has no length, so give steps instead of epochs") from None
-        per_epoch = max(1, batches_per_epoch // learner.accumulate)
-        steps = per_epoch * whole("epochs", 1 if epochs is None else epochs, 1)
+        # One evaluation an epoch: evenly spaced too.
+        evaluations = whole("epochs", 1 if epochs is None else epochs, 1)
+        steps = max(1, batches_per_epoch // learner.accumulate) * evaluations
     whole("steps", steps, 1)
-    tops = group_rates(lr, learner.group_ratios())
     rate, momentum = schedule(steps)
+    return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
+
+
+def fit_constant(
+    learner: Learner,
+    lr: float | slice,
+    *,
+    steps: int,
+    evaluations: int = 1,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Fit:
+    """Train at a constant rate and the optimizer's own momentum, as `fit_one_cycle` does otherwise.
+
+    Raises:
+        UserError: a value cannot be used.
+    """
+    whole("steps", steps, 1)
+    rate, momentum = np.ones(steps), np.full(steps, math.nan)
+    return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
+
+
+def _spaced(steps: int, evaluations: int) -> set[int]:
+    """Return after which steps to evaluate."""
+    whole("evaluations", evaluations, 1)
+    return {steps * (k + 1) // evaluations for k in range(evaluations)}
+
+
+def _fit(
+    learner: Learner,
+    lr: float | slice,
+    rate: Floats,
+    momentum: Floats,
+    evaluate_after: set[int],
+    seed: int | None,
+    progress: bool,
+) -> Fit:
+    """Train along a schedule of rates, as shares of the maximum, and momenta (NaN: leave it)."""
+    steps = len(rate)
+    tops = group_rates(lr, learner.group_ratios())
     groups = learner.optimizer.param_groups
     momenta = ("momentum", "betas")
     kept: list[dict[str, Any]] = [{k: group[k] for k in momenta if k in group} for group in groups]
     kept_rates = [float(group["lr"]) for group in groups]
-    cycles = any(set_momentum(group, 0.9, dry=True) for group in groups)
+    cycles = bool(np.isfinite(momentum).all()) and any(
+        set_momentum(group, 0.9, dry=True) for group in groups
+    )
     losses = torch.full((steps,), math.nan, device=learner.device)
     look_every = 1 if learner.device.type == "cpu" else 10
     metrics: list[dict[str, float]] = []
@@ -195,16 +238,16 @@ def fit_one_cycle(
         try:
             for index in counted(steps, progress, "one-cycle"):
                 learner.set_lr([top * float(rate[index]) for top in tops])
-                for group in groups:
+                for group in groups if cycles else ():
                     set_momentum(group, float(momentum[index]))
                 losses[index] = learner.step(batches)
                 done = index + 1
                 if done % look_every == 0 or done == steps:
                     recent = losses[done - min(done, look_every) : done]
                     diverged = not bool(torch.isfinite(recent).all())
-                at_end = done == steps or (per_epoch is not None and done % per_epoch == 0)
-                if at_end and not diverged and learner.valid is not None:
-                    metrics.append({"step": done, **learner.evaluate()})
+                if done in evaluate_after and not diverged and learner.valid is not None:
+                    with torch.random.fork_rng(devices=[]):  # a DataLoader draws at every pass
+                        metrics.append({"step": done, **learner.evaluate()})
                     diverged = not math.isfinite(metrics[-1]["loss"])
                 if diverged:
                     break

@@ -33,17 +33,25 @@ def stop_at(loss: Floats) -> tuple[int, Ended] | None:
     if end < _FEWEST_BEFORE_STOP:
         return verdict
     finite = loss[:end]
-    start = float(np.median(finite[:5]))
+    start, least = _start_and_least_span(finite)
     windows = np.lib.stride_tricks.sliding_window_view(finite, 3)
     calm = np.concatenate([np.full(2, start), np.median(windows, axis=1)])
     fall = start - np.minimum(np.minimum.accumulate(calm), start)
-    # Noise from the first steps alone: there the rate is too small to move the loss.
-    jumps = np.abs(np.diff(finite[:_FEWEST_BEFORE_STOP]))
-    noise = 1.4826 * float(np.median(jumps)) / math.sqrt(2)
-    tiny = 1e-6 * float(np.abs(finite[:_FEWEST_BEFORE_STOP]).max())
-    span = np.maximum(fall, max(4 * noise, tiny))
+    span = np.maximum(fall, least)
     high = np.flatnonzero(calm[_FEWEST_BEFORE_STOP:] > (start + 2 * span)[_FEWEST_BEFORE_STOP:])
     return (_FEWEST_BEFORE_STOP + int(high[0]), Ended.DIVERGED) if len(high) else verdict
+
+
+def _start_and_least_span(loss: Floats) -> tuple[float, float]:
+    """Return where finite losses start, and the span that the rule takes if they never fall."""
+    # Noise from the first steps alone: there the rate is too small to move the loss.
+    first = loss[:_FEWEST_BEFORE_STOP]
+    jumps = 1.4826 * float(np.median(np.abs(np.diff(first)))) / math.sqrt(2)
+    # Nine jumps may all be small by chance, as in one of 429 recorded sweeps; ten losses as well
+    # are less likely to be.
+    noise = max(jumps, float(np.std(first, ddof=1)))
+    tiny = 1e-6 * float(np.abs(first).max())
+    return float(np.median(first[:5])), max(4 * noise, tiny)
 
 
 def seed_everything(learner: Learner, seed: int) -> None:
@@ -87,8 +95,10 @@ def lr_find(
     rates = np.geomspace(start, end, steps)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
+    # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
+    on_host = np.full(steps, math.nan) if look_every == 1 else None
     skipped = np.zeros(steps, bool)
-    done, highest = 0, -math.inf
+    done, ceiling = 0, math.inf
     verdict: tuple[int, Ended] | None = None
     with Snapshot(learner) as snapshot:
         if learner.scaler.is_enabled():
@@ -103,27 +113,31 @@ def lr_find(
         learner.optimizer.zero_grad(set_to_none=True)
         batches = learner.endless()
         with learner.training():
+            scaled = learner.scaler.is_enabled()
             for index in counted(steps, progress, "range test"):
                 learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
-                scale = learner.scaler.get_scale() if learner.scaler.is_enabled() else 0.0
-                losses[index] = learner.step(batches)
-                # A scale that was lowered tells of an infinity and of a step not made.
-                skipped[index] = learner.scaler.is_enabled() and learner.scaler.get_scale() < scale
+                scale = learner.scaler.get_scale() if scaled else 0.0
+                loss = learner.step(batches)
                 done = index + 1
-                if look_every > 1:
+                if scaled:  # a scale that was lowered tells of an infinity and of a step not made
+                    skipped[index] = learner.scaler.get_scale() < scale
+                if on_host is None:
+                    losses[index] = loss
                     look = done % look_every == 0
-                else:  # a loss below the first ones' highest cannot be what stops the test
-                    value = float(losses[index])
-                    highest = max(highest, value) if done <= 5 else highest
-                    look = not value <= highest
+                else:  # a loss below the ceiling cannot be what stops the test
+                    on_host[index] = value = loss.item()
+                    look = not (math.isfinite(value) and value <= ceiling)
+                    if done == _FEWEST_BEFORE_STOP:
+                        start_loss, least = _start_and_least_span(on_host[:done])
+                        ceiling = start_loss + 2 * least
                 if look or done == steps:
-                    verdict = stop_at(losses[:done].cpu().double().numpy())
+                    seen = losses.cpu().double().numpy() if on_host is None else on_host
+                    verdict = stop_at(seen[:done])
                     if verdict:
                         break
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
-    measured = losses[: last + 1].cpu().double().numpy()
-    return Curve(rates[: last + 1], measured, skipped=skipped[: last + 1], ended=ended)
+    return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
 
 
 def counted(steps: int, progress: bool, what: str) -> Iterator[int]:

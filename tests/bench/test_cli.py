@@ -196,8 +196,8 @@ def test_entries_that_differ_in_length_are_told_apart(tmp_path):
     assert bench("run", "two.toml", "--out", "out", cwd=tmp_path).returncode == 0
     assert bench("report", "--out", "out", cwd=tmp_path).returncode == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "digits 8x8 scratch, batch 64, 12 steps, entry 1" in page
-    assert "digits 8x8 scratch, batch 64, 6 steps, entry 2" in page
+    assert "digits 8x8 scratch, small_cnn, sgd, 12 steps, batch 64" in page
+    assert "digits 8x8 scratch, small_cnn, sgd, 6 steps, batch 64" in page
     assert "run two.toml --out out" in page
 
 

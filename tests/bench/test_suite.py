@@ -20,7 +20,7 @@ rates = [1e-3, 1e-2]
 
 def job(**changes):
     settings = {
-        "kind": "one_cycle", "dataset": "digits", "fingerprint": "packaged", "model": "small_cnn",
+        "kind": "run", "dataset": "digits", "fingerprint": "packaged", "model": "small_cnn",
         "optimizer": "sgd", "stage": "scratch", "size": (8, 8), "batch": 64, "steps": 5,
         "seed": 0, "rates": (1e-3,),
     }  # fmt: skip
@@ -53,6 +53,17 @@ def test_the_quick_suite_measures_what_it_should():
         (('"scratch"', '"frozen"'), r"wants stage scratch - at `\$\.entry\[0\]`"),
         (("[[entry]]", "[sweep]\nsteps = 1\n[[entry]]"), r"two or more steps.*`\$\.sweep`"),
         (("[[entry]]", "[sweep]\nseeds = 0\n[[entry]]"), r"and a seed - at `\$\.sweep`"),
+        (('"scratch"', '"unfrozen"\nbefore = [5, 1e-2]'), r"wants stage scratch - at"),
+        (("steps = 5", "steps = 5\nbefore = [5, 1e-2]"), "stage unfrozen, and no other, needs"),
+        (("steps = 5", 'steps = 5\nmodel = "unet/x"'), r"wants stage frozen, unfrozen or finetune"),
+        (("steps = 5", 'steps = 5\nschedule = "cosine"'), r"'cosine' - at `\$\.entry\[0\]\.sched"),
+        (
+            ("steps = 5", 'steps = 5\noptimizer = "lion"'),
+            r"'lion' - at `\$\.entry\[0\]\.optimizer`",
+        ),
+        (("[[entry]]", "[[variants]]\nstart = 9\nend = 1\n[[entry]]"), r"0 < start < end"),
+        (("[[entry]]", "[refine]\nseedz = 1\n[[entry]]"), r"`seedz` - at `\$\.refine`"),
+        (("rates = [1e-3, 1e-2]", "[rates]\nadam = [1e-3, 1e-2]"), r"rates needs two or more"),
         (("title", "[title"), "toml"),
     ],
 )
@@ -66,6 +77,28 @@ def test_a_bad_suite_names_file_and_path(tmp_path, change, says):
     assert str(path) in str(caught.value)
 
 
+def test_an_unfrozen_entry_needs_the_run_it_goes_on_from(tmp_path):
+    path = tmp_path / "mine.toml"
+    thawed = GOOD.replace('"scratch"', '"unfrozen"').replace('"digits"', '"hymenoptera"')
+    path.write_text(thawed)
+    with pytest.raises(UserError, match=r"needs before = \[steps, rate\].*`\$\.entry\[0\]`"):
+        load(str(path))
+    path.write_text(thawed.replace("steps = 5", "steps = 5\nbefore = [40, 1e-2]"))
+    assert load(str(path)).entry[0].before == (40, 1e-2)
+
+
+def test_an_entrys_own_model_optimizer_and_rates_go_before_the_others(tmp_path):
+    path = tmp_path / "mine.toml"
+    own = GOOD[GOOD.index("[[entry]]") :]
+    rest = own.replace("rates = [1e-3, 1e-2]", 'optimizer = "adam"\nmodel = "linear"')
+    path.write_text('title = "t"\n[rates]\nadam = [1, 1e-2, 1e-1, 1]\n' + own + rest)
+    suite = load(str(path))
+    assert [suite.rates_of(entry) for entry in suite.entry] == [[1e-3, 1e-2], [1e-2, 1e-1, 1]]
+    assert [(e.which.model, e.which.optimizer) for e in suite.entry] == [
+        ("small_cnn", "sgd"), ("linear", "adam"),
+    ]  # fmt: skip
+
+
 def test_an_unknown_suite_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no suite 'quik'; choose .*quick"):
         load("quik")
@@ -74,10 +107,11 @@ def test_an_unknown_suite_is_refused(tmp_path):
 
 
 def test_the_key_is_golden_and_every_field_is_in_it():
-    assert job().key == "ff91170aff79b624"
+    assert job().key == "509c7337e594120b"
     other = {
         "kind": "sweep", "dataset": "x", "fingerprint": "x", "model": "x", "optimizer": "x",
         "stage": "frozen", "size": (8, 9), "batch": 1, "steps": 6, "seed": 1, "rates": (1e-4,),
+        "before": (40, 1e-2), "schedule": "constant", "looks": 5,
         "precision": "bf16", "device": "cuda", "protocol": 99,
     }  # fmt: skip
     assert other.keys() == set(Job.__struct_fields__)

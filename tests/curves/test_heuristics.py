@@ -107,7 +107,7 @@ def test_an_answer_outside_the_sweep_is_clamped_with_a_warning():
 
 def test_the_constants_are_three_a_decade():
     constants = [h(Curve([1], [1])) for h in HEURISTICS.values() if h.origin == "constant"]
-    assert constants == [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1]
+    assert constants == [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1]
 
 
 def test_read_all_leaves_constants_out_unless_asked():

@@ -4,6 +4,10 @@ import pytest
 from helpers import make_learner, sweep_like
 
 from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
+from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.pooling import pool
+from lrsuggest.curves.suggestion import suggest
 
 matplotlib.use("agg")
 
@@ -22,7 +26,7 @@ def test_another_reading_can_be_followed():
     curve = Curve(*sweep_like())
     chosen = suggest_lr(curve, heuristic="steepest")
     assert chosen.lr == chosen.candidates["steepest"]
-    with pytest.raises(UserError, match="no heuristic 'stepest'; choose one of steepest"):
+    with pytest.raises(UserError, match=r"no heuristic 'stepest'; choose one of .*steepest"):
         suggest_lr(curve, heuristic="stepest")
 
 
@@ -77,3 +81,92 @@ def test_a_learner_is_swept_and_told_from_anything_else():
         suggest_lr(learner.model)
     with pytest.raises(UserError, match="stage 'head' is unknown"):
         suggest_lr(learner, stage="head")
+
+
+def noisy(seed, noise=0.3, **shape):
+    return Curve(*sweep_like(noise=noise, seed=seed, **shape))
+
+
+def spread(curves):
+    picks = [np.log10(s.lr) for s in map(suggest_lr, curves) if s.lr is not None]
+    assert len(picks) > 0.9 * len(curves)
+    return np.std(picks)
+
+
+def test_pooling_reduces_the_spread_of_the_picks():
+    single = spread([noisy(seed) for seed in range(100)])
+    pooled = spread([pool([noisy(1000 + 5 * k + j) for j in range(5)]) for k in range(60)])
+    assert pooled < 0.75 * single
+
+
+def test_a_pool_is_the_median_of_what_is_centred():
+    lr, loss = sweep_like()
+    one = Curve(lr, loss)
+    assert pool([one]) is one
+    same = pool([Curve(lr, loss + offset) for offset in (0, 5, 100)])
+    np.testing.assert_allclose(same.loss, loss + 5)
+    spiked = loss.copy()
+    spiked[40] = 50
+    np.testing.assert_allclose(pool([Curve(lr, x) for x in (loss, spiked, loss)]).loss, loss)
+
+
+def test_a_pool_ends_where_the_majority_has_ended_and_as_it_did():
+    lr, loss = sweep_like()
+    whole = Curve(lr, loss)
+
+    def cut(n, ended):
+        return Curve(lr[:n], loss[:n], ended=ended)
+
+    blown = np.append(loss[:59], np.nan)
+    broken = Curve(lr[:60], blown, ended="non-finite")
+    one = pool([whole, broken, whole])
+    assert (len(one), one.ended) == (100, Ended.COMPLETED)
+    assert np.isfinite(one.loss).all()
+    two = pool([whole, broken, cut(80, "diverged")])
+    assert (len(two), two.ended) == (80, Ended.DIVERGED)
+    three = pool([broken, whole, broken])
+    assert (len(three), three.ended) == (60, Ended.NON_FINITE)
+    assert np.isinf(three.loss[-1])
+    assert np.isfinite(three.loss[:-1]).all()
+    pair = pool([whole, cut(70, "data ran out")])
+    assert (len(pair), pair.ended) == (70, Ended.DATA_RAN_OUT)
+    assert len(pool([Curve([], []), Curve([], [])])) == 0
+
+
+def test_beyond_its_end_a_sweep_that_blew_up_is_above_the_others():
+    lr, loss = sweep_like()
+    higher = loss + np.where(np.arange(100) > 60, 0.5, 0)
+    blown = Curve(lr[:70], loss[:70], ended="diverged")
+    short = Curve(lr[:70], loss[:70], ended="data ran out")
+    others = [Curve(lr, loss), Curve(lr, higher)]
+    np.testing.assert_allclose(pool([blown, *others]).loss[75:], higher[75:])
+    np.testing.assert_allclose(pool([short, *others]).loss[75:], (loss + higher)[75:] / 2)
+
+
+def test_a_step_most_skipped_is_skipped():
+    lr, loss = sweep_like()
+    rare, common = np.arange(100) == 3, np.arange(100) == 5
+    curves = [Curve(lr, loss, skipped=s) for s in (rare | common, common, rare & common)]
+    assert np.flatnonzero(pool(curves).skipped).tolist() == [5]
+
+
+def test_only_what_is_alike_is_pooled():
+    lr, loss = sweep_like()
+    with pytest.raises(UserError, match="no curves to pool"):
+        pool([])
+    with pytest.raises(UserError, match="curve 1 departs from the others'"):
+        pool([Curve(lr, loss), Curve(lr[1:], loss[1:])])
+    with pytest.raises(UserError, match="some of the curves are smoothed"):
+        pool([Curve(lr, loss), Curve(lr, loss, smoothed=True)])
+
+
+def test_the_interval_covers_every_sweep_and_disagreement_is_said():
+    sweeps = [noisy(k, 0.02, bottom=bottom) for k, bottom in enumerate((1e-3, 0.03, 1.0))]
+    found = suggest(pool(sweeps), Context(), sweeps=sweeps)
+    assert found.low <= min(found.replicates) < max(found.replicates) <= found.high
+    assert not found.reliable
+    assert any("The sweeps disagree" in reason for reason in found.reasons)
+    flat = Curve(sweeps[0].lr, np.full(100, 2.5))
+    found = suggest(sweeps[1], Context(), sweeps=[flat, flat, sweeps[1]])
+    assert found.replicates == (None, None, found.lr)
+    assert any("2 of the 3 sweeps give no rate" in reason for reason in found.reasons)

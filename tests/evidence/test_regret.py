@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.regret import (
-    DIVERGED,
     HAND_PICKED,
     OUT_OF_FOLD,
     contest,
     outside,
-    ranking,
     regret,
 )
-from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.response import DIVERGED, Response, TaskEvidence
+from lrsuggest.evidence.statistics import summary
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1])
 
@@ -51,8 +50,8 @@ def test_a_divergence_at_the_best_rate_of_one_half_is_no_lost_task():
     half = [[2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, 1.0], [2, 1.5, 2.5, math.inf]]
     there = regret(Response(RATES[:4], np.array(half), 3.0), 1e-1)
     assert math.isfinite(there)
-    lost = contest([task("a"), task("b", loss=[[math.inf] * 4] * 2), task("c")])
-    assert set(ranking(lost).tasks) == {2}
+    three = [task("a"), task("b", loss=[[math.inf] * 4] * 2), task("c")]
+    assert set(summary(contest(three), three).tasks) == {2}
 
 
 def test_the_best_of_one_half_is_valued_on_the_other():
@@ -114,12 +113,13 @@ def task(family, *, synthetic=False, curves=None, best=2, label=None, loss=None)
 
 
 def test_everybody_is_in_the_table_and_synthetic_tasks_are_not():
-    table = contest([task("a"), task("b"), task("drawn", synthetic=True)])
+    tasks = [task("a"), task("b"), task("drawn", synthetic=True)]
+    table = contest(tasks)
     assert set(table.task) == {"a", "b"}
     names = set(table.contestant)
     assert {HAND_PICKED, OUT_OF_FOLD, "min_10", "steepest", "fastai_valley"} <= names
-    assert sum(name.startswith("constant 1e") for name in names) == 4
-    best = ranking(table)
+    assert sum(name.startswith("constant 1e") for name in names) == 5
+    best = summary(table, tasks)
     assert (best.tasks == 2).all()
     assert best["median"].is_monotonic_increasing
     assert best.set_index("contestant").loc[HAND_PICKED, "median"] == pytest.approx(0)
@@ -136,7 +136,7 @@ def test_without_a_family_alike_the_constant_is_peoples_and_says_so():
     table = contest([task("a")])
     row = table[table.contestant == OUT_OF_FOLD].iloc[0]
     assert row.pick == 3e-3
-    assert "no other family alike" in row.note
+    assert "no other family" in row.note
 
 
 def test_a_task_without_curves_still_ranks_constants():
@@ -146,15 +146,17 @@ def test_a_task_without_curves_still_ranks_constants():
 
 def test_an_abstention_is_scored_as_the_constant_to_beat():
     flat = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 2.0))
-    table = contest([task("a", curves=[flat]), task("b", best=1)])
+    tasks = [task("a", curves=[flat]), task("b", best=1)]
+    table = contest(tasks)
     mine = table[(table.task == "a") & (table.contestant == "min_10")].iloc[0]
     constant = table[(table.task == "a") & (table.contestant == OUT_OF_FOLD)].iloc[0]
     assert mine.abstained
     assert math.isnan(mine.pick)
     assert mine.regret == constant.regret
-    assert ranking(table).set_index("contestant").loc["min_10", "abstained"] == 0.5
+    assert summary(table, tasks).set_index("contestant").loc["min_10", "abstained"] == 0.5
 
 
 def test_no_evidence_gives_empty_tables():
     assert contest([]).empty
-    assert ranking(contest([task("drawn", synthetic=True)])).empty
+    drawn = [task("drawn", synthetic=True)]
+    assert summary(contest(drawn), drawn).empty

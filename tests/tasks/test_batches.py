@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +90,37 @@ def test_the_generator_alone_decides_order_and_flips():
         assert torch.equal(a, x)
         assert torch.equal(b, y)
         assert b.abs().max() <= 1
+
+
+@given(st.integers(2, 30), st.integers(1, 8))
+def test_halves_share_nothing_and_lack_nothing(held_out, batch_size):
+    rows = np.arange(40, dtype=np.float32)[:, None]
+    whole = Resident(rows, rows, np.arange(40) >= 40 - held_out)
+    seen = []
+    for half in (0, 1):
+        batches = Batches(whole, train=False, batch_size=batch_size, half=half)
+        values = torch.cat([x for x, _ in batches])[:, 0].tolist()
+        assert len(values) == batches.examples
+        assert values == rows[40 - held_out :, 0].tolist()[half::2]
+        seen += values
+    assert sorted(seen) == rows[40 - held_out :, 0].tolist()
+
+
+def test_rows_of_a_table_come_as_they_are_and_with_their_own_targets():
+    rows = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    table = Resident(rows, rows[:, :1] * 100, np.arange(9) >= 7)
+    for x, y in Batches(table, train=True, batch_size=3, flips=False):
+        assert (x.dtype, y.dtype) == (torch.float32, torch.float32)
+        assert torch.equal(x[:, :1] * 100, y)
+        assert all(row in rows.tolist() for row in x.tolist())
+    ((x, _),) = Batches(table, train=False, batch_size=9)
+    assert torch.equal(x, torch.from_numpy(rows[7:]))
+
+
+@pytest.mark.parametrize("language", [True, False])
+def test_tokens_and_classes_are_whole_numbers(language):
+    ids = np.arange(60).reshape(10, 6)
+    data = Resident(ids, ids + 1 if language else ids[:, 0] % 2, np.arange(10) >= 8, ("a", "b"))
+    for x, y in Batches(data, train=True, batch_size=4, flips=False):
+        assert (x.dtype, y.dtype) == (torch.int64, torch.int64)
+        assert torch.equal(y, x + 1 if language else x[:, 0] % 2)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.models.encoder import OFFLINE, encoder, hold
+from lrsuggest.tasks.models.encoder import OFFLINE, _offline_weights, encoder, hold
 from lrsuggest.tasks.models.heads import CNNHead
 from lrsuggest.tasks.models.unet import PixelShuffleUp, UNet
 
@@ -64,6 +64,18 @@ def test_a_held_body_trains_only_its_norms():
     for module in body.modules():
         for parameter in module.parameters(recurse=False):
             assert parameter.requires_grad is isinstance(module, nn.BatchNorm2d)
+
+
+def test_the_first_body_of_a_process_draws_as_many_numbers_as_the_next():
+    drawn = []
+    for forget in (True, False):
+        if forget:
+            _offline_weights.cache_clear()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder(OFFLINE)
+            drawn.append(torch.rand(1))
+    assert drawn[0] == drawn[1]
 
 
 def test_an_unknown_body_is_refused():

@@ -8,7 +8,7 @@ from helpers import make_learner
 from torch import nn
 
 from lrsuggest import Learner, UserError, fit_one_cycle
-from lrsuggest.training.one_cycle import group_rates, schedule
+from lrsuggest.training.one_cycle import fit_constant, group_rates, schedule
 
 matplotlib.use("agg")
 
@@ -115,6 +115,7 @@ def test_rates_over_groups():
         (1e-2, {"steps": 0}, "at least 1; got 0"),
         (1e-2, {"steps": 10.0}, "whole number .*got 10.0"),
         (1e-2, {"epochs": -1}, "at least 1; got -1"),
+        (1e-2, {"steps": 5, "evaluations": 0}, "evaluations must .*at least 1; got 0"),
     ],
 )
 def test_what_cannot_be_run_is_refused(lr, settings, says):
@@ -132,3 +133,83 @@ def test_batches_without_a_length_need_steps():
     with pytest.raises(UserError, match="no length, so give steps"):
         fit_one_cycle(learner, 1e-2)
     assert len(fit_one_cycle(learner, 1e-2, steps=4).loss) == 4
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.7)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "setting", "kept"), [(sgd, "momentum", 0.7), (None, "betas", (0.9, 0.999))]
+)
+def test_a_constant_rate_stays_and_the_momentum_is_the_optimizers_own(optimizer, setting, kept):
+    learner = make_learner(optimizer=optimizer)
+    own_rate, seen = learner.lr, []
+    learner.optimizer.register_step_pre_hook(
+        lambda o, *_: seen.append((o.param_groups[0]["lr"], o.param_groups[0][setting]))
+    )
+    before = learner.evaluate()["loss"]
+    fit = fit_constant(learner, 1e-2, steps=30, seed=0)
+    assert seen == [(1e-2, kept)] * 30
+    assert fit.lr.tolist() == [1e-2] * 30
+    assert np.isnan(fit.momentum).all()
+    assert fit.valid_loss < before
+    assert learner.lr == own_rate
+    assert learner.optimizer.param_groups[0][setting] == kept
+
+
+def test_a_constant_rate_is_what_a_plain_loop_does():
+    learner, plain = make_learner(optimizer=sgd), make_learner(optimizer=sgd)
+    fit = fit_constant(learner, 0.02, steps=11, seed=5)
+    torch.manual_seed(5)
+    plain.batches.generator.manual_seed(5)
+    plain.optimizer.param_groups[0]["lr"] = 0.02
+    plain.model.train()
+    losses = []
+    while len(losses) < 11:
+        for x, y in plain.batches:
+            if len(losses) == 11:
+                break
+            plain.optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(plain.model(x), y)
+            loss.backward()
+            plain.optimizer.step()
+            losses.append(loss.item())
+    np.testing.assert_allclose(fit.loss, losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("train", [fit_one_cycle, fit_constant])
+def test_looking_more_often_changes_nothing(train):
+    once, often = make_learner(), make_learner()
+    short = train(once, 1e-2, steps=22, seed=1)
+    long = train(often, 1e-2, steps=22, evaluations=5, seed=1)
+    assert [m["step"] for m in short.metrics] == [22]
+    assert [m["step"] for m in long.metrics] == [4, 8, 13, 17, 22]
+    np.testing.assert_array_equal(short.loss, long.loss)
+    assert short.metrics[-1] == long.metrics[-1]
+    assert long.metrics[0]["loss"] > long.metrics[-1]["loss"]
+    assert once.model.state_dict().keys() == often.model.state_dict().keys()
+    for a, b in zip(*(m.model.state_dict().values() for m in (once, often)), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_constant_run_that_diverges_is_a_result_too():
+    learner = make_learner(optimizer=sgd)
+    fit = fit_constant(learner, slice(1e30), steps=30, evaluations=3, seed=0)
+    assert fit.diverged
+    assert len(fit.loss) == len(fit.lr) < 30
+    assert math.isinf(fit.valid_loss)
+    assert learner.lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("lr", "settings", "says"),
+    [
+        (0.0, {"steps": 5}, "got 0.0"),
+        (1e-2, {"steps": 0}, "at least 1; got 0"),
+        (1e-2, {"steps": 5, "evaluations": -1}, "evaluations must .*got -1"),
+    ],
+)
+def test_what_cannot_be_run_at_a_constant_rate_is_refused(lr, settings, says):
+    with pytest.raises(UserError, match=says):
+        fit_constant(make_learner(), lr, **settings)

@@ -82,6 +82,21 @@ def test_the_curve_does_not_depend_on_how_often_it_is_looked_at(monkeypatch, loo
     np.testing.assert_array_equal(looked.loss, plain.loss)
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
+def test_on_a_cpu_no_step_is_made_after_the_one_that_stops_it(seed, bad):
+    given_losses = sweep_like(60, noise=0.1, seed=seed)[1]
+    given_losses[50:] = 1e3  # none is left without a blow-up
+    if bad is not None:
+        given_losses[7 * seed] = bad
+    left = iter(given_losses.tolist())
+    learner = quadratic()
+    learner.loss_fn = lambda output, target: (output * 0).sum() + next(left)
+    curve = lr_find(learner, steps=60)
+    assert 60 - len(list(left)) == len(curve)
+    assert (len(curve) - 1, curve.ended) == stop_at(given_losses)
+
+
 def test_negative_losses_are_swept_like_any_other():
     curves = [lr_find(quadratic(offset), start=1e-3, end=100, steps=60) for offset in (0, -50, 20)]
     assert len({(len(curve), curve.ended) for curve in curves}) == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -41,11 +42,12 @@ def flip(
 
 
 class Batches:
-    """Re-iterable batches of (image, target) from one split of resident data.
+    """Re-iterable batches of (input, target) from one split of resident data.
 
-    Images come as float32 in [-1, 1], what the offline weights want; masks and classes as int64,
-    points in [-1, 1]. The training split is shuffled and flipped anew at every pass by
-    `generator`, and its last short batch is dropped.
+    Images come as float32 in [-1, 1], what the offline weights want; tables as they are; masks,
+    classes and tokens as int64, points in [-1, 1], values as float32. The training split is
+    shuffled and flipped anew at every pass by `generator`, and its last short batch is dropped.
+    `half` takes every other example from the first (0) or the second (1).
     """
 
     def __init__(
@@ -55,36 +57,46 @@ class Batches:
         train: bool,
         batch_size: int,
         flips: bool = True,
+        half: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        chosen = data.valid != train
-        self._images = torch.from_numpy(data.inputs[chosen]).to(device)
+        chosen = np.flatnonzero(data.valid != train)
+        if half is not None:
+            chosen = chosen[half::2]
+        self._inputs = torch.from_numpy(data.inputs[chosen]).to(device)
         self._targets = torch.from_numpy(data.targets[chosen]).to(device)
         self._mirror = torch.tensor(data.mirror, device=device) if data.mirror else None
-        self._size = data.size
+        self._size = data.size if data.mirror else (0, 0)
         self._train = train
         self._flips = flips and train
-        self.batch_size = min(batch_size, len(self._images))
+        self.batch_size = min(batch_size, len(self._inputs))
         self.generator = torch.Generator().manual_seed(0)
 
+    @property
+    def examples(self) -> int:
+        """How many examples there are."""
+        return len(self._inputs)
+
     def __len__(self) -> int:
-        n = len(self._images)
+        n = len(self._inputs)
         return n // self.batch_size if self._train else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        n = len(self._images)
+        n = len(self._inputs)
         order = torch.randperm(n, generator=self.generator) if self._train else torch.arange(n)
         flipped = torch.rand(n, generator=self.generator) < 0.5 if self._flips else None
         for index in range(len(self)):
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-            rows = rows.to(self._images.device)
-            images, targets = self._images[rows], self._targets[rows]
+            rows = rows.to(self._inputs.device)
+            inputs, targets = self._inputs[rows], self._targets[rows]
             if flipped is not None:
                 chosen = flipped[rows.cpu()].to(rows.device)
-                images, targets = flip(images, targets, chosen, self._mirror)
-            yield images.float().div_(127.5).sub_(1), self._target(targets)
+                inputs, targets = flip(inputs, targets, chosen, self._mirror)
+            if inputs.dtype == torch.uint8:
+                inputs = inputs.float().div_(127.5).sub_(1)
+            yield inputs, self._target(targets)
 
     def _target(self, targets: Tensor) -> Tensor:
         if self._mirror is not None:
             return to_unit(targets, self._size)
-        return targets.long()
+        return targets if targets.is_floating_point() else targets.long()

@@ -12,7 +12,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 
 T = TypeVar("T")
-Kind = Literal["classification", "segmentation", "points"]
+Kind = Literal["classification", "segmentation", "points", "regression", "language"]
 
 
 class HandPicked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     family: str
     reader: str
     model: str
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "adam", "sgd"]
     source: str
     terms: str
     cite: str
@@ -48,6 +48,11 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     void: str | None = None
     synthetic: bool = False
     hand_picked: tuple[HandPicked, ...] = ()
+
+
+def pretrained(model: str) -> bool:
+    """Say whether a model of datasets.toml has a pretrained body."""
+    return model.partition("/")[0] in ("unet", "unet_norm", "cnn_head")
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
@@ -103,7 +108,7 @@ def data_root(given: str | Path | None) -> Path | None:
 
 
 def locate(entry: Dataset, root: Path | None) -> Path | None:
-    """Return the folder of a dataset, or None for one that needs no folder.
+    """Return the folder or archive of a dataset, or None for one that needs neither.
 
     Raises:
         UserError: it needs one that is not there.
@@ -112,9 +117,9 @@ def locate(entry: Dataset, root: Path | None) -> Path | None:
         return None
     if root is None:
         raise UserError(f"{entry.name} needs data; give --data the folder that holds {entry.name}/")
-    if not (root / entry.folder).is_dir():
+    if not (root / entry.folder).exists():
         raise UserError(
-            f"the folder {root / entry.folder} does not exist; put {entry.title} there "
+            f"{root / entry.folder} does not exist; put {entry.title} there "
             f"(from {entry.source}) or give --data another folder"
         )
     return root / entry.folder
@@ -128,7 +133,7 @@ def fingerprint(folder: Path | None, cache: Path | None = None) -> str:
     """
     if folder is None:
         return "packaged"
-    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    paths = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None
@@ -136,7 +141,7 @@ def fingerprint(folder: Path | None, cache: Path | None = None) -> str:
         return kept.read_text("ascii")
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     if kept:

@@ -6,57 +6,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.files import Progress, lines, no_progress, open_image, pixels
+from lrsuggest.tasks.data.folders import read_folders, read_isbi
 from lrsuggest.tasks.data.resident import Resident, Size
-
-Progress = Callable[[int, int], None]  # (done, of): called after each image
-
-
-def _no_progress(done: int, of: int) -> None:
-    """Tell nobody."""
-
-
-def _open(path: Path) -> Image.Image:
-    """Open and decode an image.
-
-    Raises:
-        UserError: it is missing or corrupt.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise UserError(f"the image {path} is missing; restore it from the archive") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(
-            f"the image {path} is corrupt ({error}); restore it from the archive"
-        ) from None
+from lrsuggest.tasks.data.tables import read_movielens, read_table, tables
+from lrsuggest.tasks.data.texts import (
+    labelled,
+    read_human_numbers,
+    read_labelled,
+    read_shakespeare,
+)
 
 
-def _pixels(image: Image.Image, size: Size) -> NDArray[np.uint8]:
-    """Resize to (height, width) with antialiasing; returns (3, height, width)."""
-    resized = image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(resized).transpose(2, 0, 1)
-
-
-def _lines(path: Path) -> list[str]:
-    """Return a text file's lines without blanks.
-
-    Raises:
-        UserError: it is missing.
-    """
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except OSError:
-        raise UserError(f"{path} is missing; restore it from the archive") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no UTF-8 text; restore it from the archive") from None
-
-
-def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+def read_camvid(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read CamVid's layout: images/, labels/ with `_P.png`, codes.txt, valid.txt.
 
     Frames named in test.txt, where there is one, are left out. Masks are resized to the nearest
@@ -66,9 +31,9 @@ def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> 
         UserError: a file is missing or corrupt, a mask's size differs from its image's, or a
             mask holds a class beyond codes.txt.
     """
-    codes = tuple(_lines(folder / "codes.txt"))
-    valid_names = set(_lines(folder / "valid.txt"))
-    test = set(_lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
+    codes = tuple(lines(folder / "codes.txt"))
+    valid_names = set(lines(folder / "valid.txt"))
+    test = set(lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
     paths = sorted(
         p for p in (folder / "images").glob("*")
         if p.suffix.lower() in (".png", ".jpg", ".jpeg") and p.name not in test
@@ -81,9 +46,9 @@ def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> 
     images = np.empty((len(paths), 3, *size), np.uint8)
     masks = np.empty((len(paths), *size), np.uint8)
     for index, path in enumerate(paths):
-        image = _open(path)
+        image = open_image(path)
         label = folder / "labels" / f"{path.stem}_P.png"
-        mask = _open(label)
+        mask = open_image(label)
         if mask.size != image.size:
             raise UserError(
                 f"{label} is {mask.size[0]}x{mask.size[1]}, but its image is "
@@ -96,8 +61,8 @@ def read_camvid(folder: Path, size: Size, progress: Progress = _no_progress) -> 
             raise UserError(
                 f"{label} holds class {highest}, but codes.txt names only 0 to {len(codes) - 1}"
             )
-        images[index] = _pixels(image, size)
-        masks[index] = np.asarray(mask.resize(size[::-1], Image.Resampling.NEAREST))
+        images[index] = pixels(image, size)
+        masks[index] = np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST))
         progress(index + 1, len(paths))
     valid = np.array([p.name in valid_names for p in paths])
     return Resident(images, masks, valid, codes)
@@ -114,7 +79,7 @@ def _mirror_68() -> tuple[int, ...]:
     return tuple(swap)
 
 
-def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+def read_face_landmarks(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read images/ and landmarks.csv: file, person, valid, then x and y of 68 points in pixels.
 
     Raises:
@@ -142,11 +107,11 @@ def read_face_landmarks(folder: Path, size: Size, progress: Progress = _no_progr
             raise UserError(
                 f"{table}, line {index + 2}, must hold file, person, valid (0 or 1), x0, y0 … y67"
             ) from None
-        image = _open(path)
+        image = open_image(path)
         scale = np.array([size[1] / image.width, size[0] / image.height])
         # Centres of pixels lie at whole numbers, so the grid's edge is half a pixel before 0.
         points[index] = (xy + 0.5) * scale - 0.5
-        images[index] = _pixels(image, size)
+        images[index] = pixels(image, size)
         progress(index + 1, len(rows))
     return Resident(images, points, valid, mirror=_mirror_68())
 
@@ -180,7 +145,7 @@ def _head_centre(frame: Path) -> NDArray[np.float64]:
         raise UserError(f"the pose of {frame} is damaged; restore it from the archive") from None
 
 
-def read_biwi(folder: Path, size: Size, progress: Progress = _no_progress) -> Resident:
+def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read the BIWI Kinect head poses: the projected centre of the head is the point.
 
     One folder per person with rgb.cal and frame_XXXXX_rgb.png. Person 13 is for validation, as in
@@ -197,24 +162,24 @@ def read_biwi(folder: Path, size: Size, progress: Progress = _no_progress) -> Re
     calibrations: dict[Path, NDArray[np.float64]] = {}
     for index, frame in enumerate(frames):
         if frame.parent not in calibrations:
-            numbers = " ".join(_lines(frame.parent / "rgb.cal")).split()[:9]
+            numbers = " ".join(lines(frame.parent / "rgb.cal")).split()[:9]
             try:
                 calibrations[frame.parent] = np.array(numbers, float).reshape(3, 3)
             except ValueError:
                 raise UserError(
                     f"{frame.parent / 'rgb.cal'} must begin with the camera's 3x3 matrix"
                 ) from None
-        image = _open(frame)
+        image = open_image(frame)
         scale = np.array([size[1] / image.width, size[0] / image.height])
         xy = project(_head_centre(frame), calibrations[frame.parent])
         points[index, 0] = (xy + 0.5) * scale - 0.5
-        images[index] = _pixels(image, size)
+        images[index] = pixels(image, size)
         progress(index + 1, len(frames))
     valid = np.array([frame.parent.name == "13" for frame in frames])
     return Resident(images, points, valid, mirror=(0,))
 
 
-def read_digits(folder: Path | None, size: Size, progress: Progress = _no_progress) -> Resident:
+def read_digits(folder: Path | None, size: Size, progress: Progress = no_progress) -> Resident:
     """Read scikit-learn's 1,797 digits; the last fifth, by other writers, is for validation.
 
     Raises:
@@ -231,21 +196,39 @@ def read_digits(folder: Path | None, size: Size, progress: Progress = _no_progre
     return Resident(images, bunch.target.astype(np.int64), valid, tuple("0123456789"))
 
 
-def read(reader: str, folder: Path | None, size: Size, progress: Progress) -> Resident:
-    """Read a dataset with the reader that datasets.toml names.
+def read(reader: str, source: Path | None, size: Size, progress: Progress) -> Resident:
+    """Read a dataset with the reader that datasets.toml names, from its folder or archive.
 
     Raises:
         UserError: there is no such reader, or the data are not as it expects.
     """
     if reader == "digits":
-        return read_digits(folder, size, progress)
-    readers = {"camvid": read_camvid, "face_landmarks": read_face_landmarks, "biwi": read_biwi}
-    if reader not in readers:
-        raise UserError(f"there is no reader {reader!r}; use {', '.join(readers)} or digits")
-    if folder is None:
+        return read_digits(source, size, progress)
+    if reader in tables():
+        return read_table(reader, source)
+    if source is None:
         raise UserError(f"the reader {reader} needs a folder")
-    data = readers[reader](folder, size, progress)
+    if reader in labelled():
+        data = read_labelled(reader, source, size[0])
+    elif reader == "movielens":
+        data = read_movielens(source)
+    elif reader in _RUNNING:
+        data = _RUNNING[reader](source, size[0])
+    elif reader == "grey_folders":
+        data = read_folders(source, size, progress, mode="L")
+    elif reader in _IMAGES:
+        data = _IMAGES[reader](source, size, progress)
+    else:
+        known = (*_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), "movielens", "digits")
+        raise UserError(f"there is no reader {reader!r}; use {', '.join(known)}")
     if data.valid.all() or not data.valid.any():
         lacking = "training" if data.valid.all() else "validation"
-        raise UserError(f"{folder} leaves nothing for {lacking}; mend its list of valid examples")
+        raise UserError(f"{source} leaves nothing for {lacking}; mend its list of valid examples")
     return data
+
+
+_IMAGES: dict[str, Callable[[Path, Size, Progress], Resident]] = {
+    "camvid": read_camvid, "face_landmarks": read_face_landmarks, "biwi": read_biwi,
+    "folders": read_folders, "isbi": read_isbi,
+}  # fmt: skip
+_RUNNING = {"shakespeare": read_shakespeare, "human_numbers": read_human_numbers}

@@ -1,4 +1,4 @@
-"""Data read once, resized once, kept as uint8 in memory and on disk."""
+"""Data read once, resized once, kept as small as they come in memory and on disk."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-Size = tuple[int, int]
+Size = tuple[int, ...]  # (height, width) of images, (tokens,) of texts, () of tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,24 +19,27 @@ class Resident:
     """A dataset at one size.
 
     Attributes:
-        inputs: images, shape (n, channels, height, width), uint8.
+        inputs: images, shape (n, channels, height, width), uint8; rows of a table (n, columns),
+            float32; or numbers of words, users, films (n, length), int64.
         targets: masks (n, height, width) uint8; points (n, k, 2) float32, x and y in pixels of
-            the resized image, a pixel's centre at whole numbers; or classes (n,) int64.
+            the resized image, a pixel's centre at whole numbers; classes (n,) or next tokens
+            (n, length), int64; or values (n, 1) float32.
         valid: shape (n,), True for the validation split.
-        classes: the names of the classes, () for points.
+        classes: the names of the classes, or the tokens of a running text; () for points and
+            values.
         mirror: for points, the index each one takes when the image is flipped, so that a left
             eye stays a left eye; () elsewhere.
     """
 
-    inputs: NDArray[np.uint8]
+    inputs: NDArray[Any]
     targets: NDArray[Any]
     valid: NDArray[np.bool_]
     classes: tuple[str, ...] = ()
     mirror: tuple[int, ...] = ()
 
     @property
-    def size(self) -> Size:
-        """Height and width in pixels."""
+    def size(self) -> tuple[int, int]:
+        """Height and width of its images in pixels."""
         return self.inputs.shape[2], self.inputs.shape[3]
 
 

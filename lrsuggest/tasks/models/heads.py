@@ -7,7 +7,7 @@ from lrsuggest.tasks.models.encoder import channels, encoder, split
 
 
 class CNNHead(nn.Module):
-    """Images (n, 3, height, width) to outputs (n, *shape).
+    """Images (n, 3 or 1, height, width) to outputs (n, *shape).
 
     The head is that of fastai's vision_learner: average and maximum pooling side by side, batch
     norm, dropout, a hidden layer of 512, and an output layer without bias.
@@ -38,6 +38,8 @@ class CNNHead(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict from images."""
+        if image.shape[1] == 1:
+            image = image.expand(-1, 3, -1, -1)
         deepest = self.body(image)[-1]
         pooled = torch.cat([deepest.amax((-2, -1)), deepest.mean((-2, -1))], dim=1)
         flat: Tensor = self.head(pooled)

@@ -1,0 +1,104 @@
+"""From records to the recorded tables that `score` judges on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lrsuggest.bench.jobs import Job, Record
+from lrsuggest.bench.plan import FRESH, Plan, PlannedTask
+from lrsuggest.bench.store import Store
+from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
+from lrsuggest.tasks.data.resident import Resident, atomic, cached
+from lrsuggest.tasks.naive import naive_loss
+
+
+def _text(value: float | None) -> str:
+    """Six significant digits; inf for a diverged run."""
+    return "nan" if value is None else f"{value:.6g}"
+
+
+def part(task: PlannedTask, job: Job) -> str:
+    """Which part of a task's runs a job belongs to."""
+    if len(job.rates) > 1:
+        return "slice"
+    if job.steps != task.steps:
+        return "short"
+    return "fine" if job.seed >= FRESH else "grid"
+
+
+def _run(task: PlannedTask, record: Record) -> dict[str, object]:
+    end, job = record.end or {}, record.job
+    lost = float("inf")
+    metric = next((k for k in end if not k.startswith("loss")), "")
+    looks = [*record.trace, *([(job.steps, end["loss"])] if record.trace and end else [])]
+    return {
+        "task": task.label, "part": part(task, job), "lr": _text(job.rates[-1]),
+        "low": _text(job.rates[0]) if len(job.rates) > 1 else "", "seed": job.seed,
+        "steps": job.steps,
+        **{k: _text(end.get(k, lost)) for k in ("loss", "loss_probe", "loss_score")},
+        "metric": _text(end[metric]) if metric else "",
+        "looks": " ".join(f"{step}:{_text(loss)}" for step, loss in looks),
+        "seconds": record.seconds,
+    }  # fmt: skip
+
+
+def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
+    job, curve = record.job, record.curve
+    assert curve is not None
+    return {
+        "task": task.label, "seed": job.seed, "start": _text(job.rates[0]),
+        "end": _text(job.rates[1]), "steps": job.steps, "ended": curve.ended,
+        "losses": " ".join(map(_text, curve.loss)),
+    }  # fmt: skip
+
+
+def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
+    start = next((r.start for r in records if r.start), {}) or {}
+    metric = next((k for k in start if not k.startswith("loss")), "")
+
+    def missing() -> Resident:
+        raise FileNotFoundError(task.prepared)
+
+    return {
+        "task": task.label, "title": task.dataset.title, "family": task.dataset.family,
+        "kind": task.dataset.kind, "model": task.dataset.model,
+        "optimizer": task.dataset.optimizer, "stage": task.stage, "schedule": task.schedule,
+        "size": "x".join(map(str, task.size)), "batch": task.batch, "steps": task.steps,
+        "start": _text(start.get("loss")), "start_probe": _text(start.get("loss_probe")),
+        "start_score": _text(start.get("loss_score")),
+        "naive": _text(naive_loss(cached(Path(task.prepared), missing), task.dataset.kind)),
+        "metric": metric, "held_out": int(task.held_out),
+        "hand_picked": " ".join(
+            f"{pick.top:g}" for pick in task.dataset.hand_picked if pick.stage == task.stage
+        ),
+        "fingerprint": records[0].job.fingerprint, "device": records[0].job.device,
+        "versions": " ".join(f"{k}={v}" for k, v in sorted(records[0].versions.items())),
+        "seconds": round(sum(record.seconds for record in records)),
+    }  # fmt: skip
+
+
+def export(plan: Plan, store: Store, folder: Path) -> int:
+    """Write tasks.csv, sweeps.csv and runs.csv; returns how many records went in.
+
+    Sweeps come with the range test that heuristics are judged on first.
+    """
+    tasks, sweeps, runs = [], [], []
+    for task in plan.tasks:
+        found = [record for job in task.all_jobs if (record := store.measured(job))]
+        if not found:
+            continue
+        tasks.append(_task(task, found))
+        tests = [record for record in found if record.curve]
+        tests.sort(key=lambda record: not task.main(record.job))
+        sweeps += [_sweep(task, record) for record in tests]
+        runs += [_run(task, record) for record in found if not record.curve]
+    for name, rows, columns in (
+        ("tasks", tasks, TASKS),
+        ("sweeps", sweeps, SWEEPS),
+        ("runs", runs, RUNS),
+    ):
+        with atomic(folder / f"{name}.csv") as file:
+            text = pd.DataFrame(rows, columns=list(columns)).to_csv(index=False)
+            file.write(text.encode())
+    return len(sweeps) + len(runs)

@@ -1,0 +1,122 @@
+"""Judges heuristics on recorded tables and prints how they did; loads no torch."""
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.errors import UserError
+from lrsuggest.evidence.regret import contest, scorable
+from lrsuggest.evidence.response import TaskEvidence
+
+
+def register(path: Path) -> list[str]:
+    """Run a person's file and return the names of the heuristics it registered.
+
+    Raises:
+        UserError: the file is missing, raises, or registers nothing.
+    """
+    before = dict(HEURISTICS)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise UserError(f"{path} does not exist; give a Python file that registers a heuristic")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
+    new = [name for name, each in HEURISTICS.items() if before.get(name) is not each]
+    if not new:
+        raise UserError(
+            f"{path} registers no heuristic; decorate a function (curve, context) -> rate with "
+            '@heuristic("name", "source") from lrsuggest.curves.heuristics'
+        )
+    return new
+
+
+def judged(out: Path | None, held_out: bool | None) -> list[TaskEvidence]:
+    """Return the tasks to judge on: an output folder's, or those recorded with the package.
+
+    Raises:
+        UserError: the folder holds no run.
+    """
+    if out is None:
+        from lrsuggest.evidence.recorded import load
+
+        return load(held_out=held_out)
+    from lrsuggest.bench.plan import load_plan
+    from lrsuggest.bench.run import collect
+    from lrsuggest.bench.store import Store
+
+    return collect(load_plan(out), Store(out))[0]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def print_regret(
+    tasks: Sequence[TaskEvidence], console: Console, newcomers: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Print the table of regrets, a newcomer's rows in bold; returns the contest behind it."""
+    from lrsuggest.evidence.statistics import summary
+
+    table = contest(tasks)
+    if table.empty:
+        console.print("nothing was measured on real data, so there is no ranking")
+        return table
+    rows = summary(table, tasks)
+    strict = summary(table, tasks, "strict").set_index("contestant")
+    shown = Table(
+        "contestant", "tasks", "median [95 %]", "mean [95 %]", "p90", "worst", "in noise",
+        "diverged", "abstained", "outside", "strict median", "strict mean", box=None,
+    )  # fmt: skip
+    for row in rows.to_dict("records"):
+        ends = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
+                for k in ("median", "mean")]  # fmt: skip
+        shown.add_row(
+            str(row["contestant"]), str(row["tasks"]), *ends, _number(row["p90"]),
+            _number(row["worst"]), _share(row["within_noise"]), _share(row["diverged"]),
+            _share(row["abstained"]), _share(row["outside"]),
+            *(_number(strict[k].get(row["contestant"], math.nan)) for k in ("median", "mean")),
+            style="bold" if row["contestant"] in newcomers else None,
+        )  # fmt: skip
+    console.print(shown)
+    families = {task.family for task in scorable(tasks)}
+    console.print(
+        f"Regret on {table.task.nunique()} tasks of {len(families)} families; 0 is the best rate "
+        "measured, 1 no training at all. Strict: against the best constant prediction, where that "
+        "is better than the untrained network. Intervals resample families.", highlight=False,
+    )  # fmt: skip
+    return table
+
+
+def print_people(split: str | None, console: Console, newcomers: Sequence[str] = ()) -> None:
+    """Print how far each heuristic lies from what people picked off the same curves."""
+    from lrsuggest.evidence.agreement import agreement, people
+
+    found = agreement(people(split, as_drawn=False), pool=people(None, as_drawn=False))
+    shown = Table(
+        "contestant", "picks", "authors", "mean", "median", "within 2x", "within 3x", "abstained",
+        "gain on constant [95 %]", "gain on stage's constant [95 %]", box=None,
+    )  # fmt: skip
+    for row in found.to_dict("records"):
+        gains = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
+                 for k in ("gain", "stage_gain")]  # fmt: skip
+        shown.add_row(
+            str(row["contestant"]), str(row["picks"]), str(row["authors"]), _number(row["mean"]),
+            _number(row["median"]), _share(row["within_2"]), _share(row["within_3"]),
+            _share(row["abstained"]), *gains,
+            style="bold" if row["contestant"] in newcomers else None,
+        )  # fmt: skip
+    console.print("Errors in decades, |log10(rate / picked rate)|; every author weighs the same.")
+    console.print(shown)

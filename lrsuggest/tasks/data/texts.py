@@ -1,0 +1,138 @@
+"""Readers of text: sentences to classify, and running text for language models."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.files import contents, lines
+from lrsuggest.tasks.data.resident import Resident
+
+PAD, UNKNOWN = 0, 1
+_VOCABULARY = 8000  # commonest words kept, the two above among them
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+Labelled = tuple[list[str], list[str], NDArray[np.bool_]]  # texts, labels, valid
+
+
+def _mr_polarity(folder: Path) -> Labelled:
+    """Pang and Lee's snippets, latin-1; a random fifth is for validation."""
+    negative = lines(folder / "rt-polarity.neg", "latin-1")
+    positive = lines(folder / "rt-polarity.pos", "latin-1")
+    labels = ["negative"] * len(negative) + ["positive"] * len(positive)
+    valid = np.random.default_rng(0).random(len(labels)) < 0.2
+    return negative + positive, labels, valid
+
+
+def _imdb(folder: Path) -> Labelled:
+    """Columns label and text; train.csv and valid.csv."""
+    try:
+        parts = [pd.read_csv(folder / f"{n}.csv", header=None)[[0, 1]] for n in ("train", "valid")]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} cannot be read ({error}); restore it from its source") from None
+    both = pd.concat(parts)
+    valid = np.arange(len(both)) >= len(parts[0])
+    return both[1].astype(str).tolist(), both[0].astype(str).tolist(), valid
+
+
+def _trec(folder: Path) -> Labelled:
+    """A label, then tokens, a line; TREC.train.all and TREC.test.all."""
+    parts = [lines(folder / f"TREC.{name}.all", "latin-1") for name in ("train", "test")]
+    pairs = [line.partition(" ") for part in parts for line in part]
+    valid = np.arange(len(pairs)) >= len(parts[0])
+    return [text for _, _, text in pairs], [label for label, _, _ in pairs], valid
+
+
+_LABELLED: dict[str, Callable[[Path], Labelled]] = {
+    "mr_polarity": _mr_polarity,
+    "imdb": _imdb,
+    "trec": _trec,
+}
+
+
+def _encode(
+    texts: Sequence[Sequence[str]], vocabulary: Sequence[str], length: int
+) -> NDArray[np.int64]:
+    """Number the words; cut or pad to `length`. Returns (n, length)."""
+    number = {word: index + 2 for index, word in enumerate(vocabulary)}
+    ids = np.full((len(texts), length), PAD, np.int64)
+    for row, words in zip(ids, texts, strict=True):
+        known = [number.get(word, UNKNOWN) for word in words[:length]]
+        row[: len(known)] = known
+    return ids
+
+
+def read_labelled(name: str, folder: Path, length: int) -> Resident:
+    """Read texts to classify: inputs (n, length) word numbers, targets (n,) classes.
+
+    Words are lower case; the commonest of the training texts have numbers from 2, 0 pads and 1
+    stands for any other word.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    texts, labels, valid = _LABELLED[name](folder)
+    words = [_WORDS.findall(text.lower()) for text in texts]
+    seen = Counter(w for text, held in zip(words, valid, strict=True) if not held for w in text)
+    vocabulary = [word for word, _ in seen.most_common(_VOCABULARY - 2)]
+    classes, codes = np.unique(labels, return_inverse=True)
+    ids = _encode(words, vocabulary, length)
+    return Resident(ids, codes.astype(np.int64), valid, tuple(classes.tolist()))
+
+
+def _windows(tokens: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut a text into rows of `length` tokens, and the same moved on by one."""
+    n = (len(tokens) - 1) // length
+    return tokens[: n * length].reshape(n, length), tokens[1 : n * length + 1].reshape(n, length)
+
+
+def _running(train: Sequence[str], valid: Sequence[str], length: int) -> Resident:
+    known = sorted(set(train))
+    number = {token: index for index, token in enumerate(known)}
+    parts = [
+        _windows(np.array([number[token] for token in part if token in number]), length)
+        for part in (train, valid)
+    ]
+    inputs, targets = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+    return Resident(inputs, targets, np.arange(len(inputs)) >= len(parts[0][0]), tuple(known))
+
+
+def read_shakespeare(folder: Path, length: int) -> Resident:
+    """Read tinyshakespeare.txt by characters; the last tenth is for validation.
+
+    Inputs and targets are (n, length), the target the character after; classes are the characters.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    try:
+        text = (folder / "tinyshakespeare.txt").read_text("utf-8")
+    except OSError:
+        raise UserError(f"{folder / 'tinyshakespeare.txt'} is missing; restore it") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{folder / 'tinyshakespeare.txt'} is no text; restore it") from None
+    cut = len(text) * 9 // 10
+    return _running(text[:cut], text[cut:], length)
+
+
+def read_human_numbers(archive: Path, length: int) -> Resident:
+    """Read human_numbers' train.txt and valid.txt by words, as `read_shakespeare` does.
+
+    Raises:
+        UserError: the archive is damaged or lacks one of them.
+    """
+    found = {name: content.decode(errors="replace") for name, content in contents(archive)}
+    if not {"train.txt", "valid.txt"} <= found.keys():
+        raise UserError(f"{archive} must hold train.txt and valid.txt; fetch it again")
+    train, valid = (found[f"{n}.txt"].replace("\n", " . ").split() for n in ("train", "valid"))
+    return _running(train, valid, length)
+
+
+def labelled() -> tuple[str, ...]:
+    """Return the names of the labelled texts."""
+    return tuple(_LABELLED)

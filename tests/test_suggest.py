@@ -1,0 +1,123 @@
+"""The front door's replicates and probes: what they are told, cost and refuse."""
+
+import math
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from helpers import make_learner, sweep_like
+from rich.console import Console
+
+from lrsuggest import Curve, UserError, lr_find, suggest_lr
+from lrsuggest.errors import LrsuggestWarning
+
+matplotlib.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On layers this small, threads only stand in each other's way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_replicates_pool_the_sweeps_of_consecutive_seeds():
+    learner = make_learner()
+    found = suggest_lr(learner, replicates=3, seed=4, steps=60)
+    alone = [suggest_lr(learner, seed=seed, steps=60) for seed in (4, 5, 6)]
+    assert found.replicates == tuple(each.lr for each in alone)
+    assert found.low <= min(found.replicates)
+    assert max(found.replicates) <= found.high
+    assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
+    assert found.planned.sweep_steps == 180
+    assert "on 3 sweeps" in str(found)
+    assert float(found) == found.lr == found.slice.stop
+    assert suggest_lr(learner, replicates=1, seed=4, steps=60).replicates == ()
+
+
+def test_without_a_seed_the_orders_differ_and_the_present_state_decides_them():
+    learner = make_learner()
+    torch.manual_seed(1)
+    first, again = (suggest_lr(learner, replicates=3, steps=60) for _ in range(2))
+    assert first.replicates == again.replicates
+    assert len(set(first.replicates)) > 1
+    assert first.replicates[0] == suggest_lr(learner, steps=60).lr
+    present = lr_find(learner, steps=60)
+    assert not np.array_equal(first.curve.loss[:20], present.loss[:20])
+
+
+def test_replicates_over_a_fixed_order_are_warned_of():
+    learner = make_learner()
+    learner.batches = list(learner.batches)
+    learner.model[3].p = 0.0
+    with pytest.warns(LrsuggestWarning, match="the 2 sweeps are one and the same"):
+        suggest_lr(learner, replicates=2, seed=0)
+
+
+def test_the_cost_is_said_before_the_first_step(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    learner = make_learner()
+    assert not Console(stderr=True).is_terminal
+    found = suggest_lr(
+        learner, replicates=2, probes=2, probe_steps=12, steps=40, seed=0, progress=True
+    )
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "At most 80 optimizer steps of range test, 24 of probes, 2 validation passes (8 batches)."
+    )
+    assert str(found.planned) in said
+    spent = found.cost
+    assert spent.sweep_steps + spent.probe_steps <= 104
+    assert spent.valid_passes == sum(math.isfinite(value) for _, value in found.probes)
+    suggest_lr(learner, replicates=2, probes=2, probe_steps=12, steps=40, seed=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_length_of_a_probe_follows_the_plan():
+    learner = make_learner()
+    learner.valid = type("Endless", (), {"__iter__": lambda self: iter(make_learner().valid)})()
+    found = suggest_lr(learner, probes=2, steps=30, seed=0)
+    assert found.planned.probe_steps == 2 * 30
+    assert found.planned.valid_batches is None
+    assert "2 validation passes" in str(found.planned)
+    assert suggest_lr(learner, probes=2, steps=30, train_steps=45).planned.probe_steps == 44
+
+
+def test_str_and_plot_show_what_was_tried():
+    found = suggest_lr(make_learner(), replicates=2, probes=3, probe_steps=20, steps=60, seed=0)
+    assert "on 2 sweeps" in str(found)
+    assert "then 3 probes, best loss 0." in str(found)
+    axes = found.plot()
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[-2:] == ["picks of 2 sweeps", f"after the probes: {found.lr:.1e}"]
+    (above,) = axes.child_axes
+    best = min(value for _, value in found.probes if math.isfinite(value))
+    assert f"{best:.3g}" in [text.get_text() for text in above.texts]
+    assert above.get_xscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"replicates": 0}, "replicates must be a whole number of at least 1; got 0"),
+     ({"replicates": 1.5}, "replicates must be .* got 1.5"),
+     ({"probes": -1}, "probes must be a whole number of at least 0; got -1"),
+     ({"probe_steps": 50}, "probe_steps=50 says how long .*give probes too"),
+     ({"probes": 2, "probe_steps": 9}, "probe_steps must be .* at least 10; got 9"),
+     ({"probes": 8, "train_steps": 60}, "probes=8 in train_steps=60 leaves 7 .*fewer probes")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_a_step_is_made(settings, says):
+    learner = make_learner()
+    learner.loss_fn = None
+    with pytest.raises(UserError, match=says):
+        suggest_lr(learner, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"replicates": 2}, {"probes": 3}, {"probe_steps": 20}])
+def test_a_curve_cannot_be_trained(settings):
+    (name, value), *_ = settings.items()
+    says = f"{name}={value} needs a Learner to train; a Curve can only be read, so leave {name} out"
+    with pytest.raises(UserError, match=says):
+        suggest_lr(Curve(*sweep_like()), **settings)
