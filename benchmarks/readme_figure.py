@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lrsuggest.bench.run import collect, load_plan
 from lrsuggest.bench.store import Store
-from lrsuggest.curves.suggestion import draw, marks
+from lrsuggest.curves.drawing import draw, marks
 from lrsuggest.suggest import suggest_lr
 
 

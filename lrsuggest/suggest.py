@@ -126,7 +126,9 @@ def suggest_lr(
     )
     if not probes:
         return suggestion
-    return probe.probe(x, suggestion, probes, steps=each, seed=seed, progress=progress)
+    return probe.probe(
+        x, suggestion, probes, steps=each, train_steps=train_steps, seed=seed, progress=progress
+    )
 
 
 def _seeds(seed: int | None, replicates: int) -> list[int | None]:

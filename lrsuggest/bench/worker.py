@@ -23,6 +23,7 @@ from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import fit_constant, fit_one_cycle
 from lrsuggest.training.sweep import lr_find, seed_everything
 
+_FROZEN_SEED = 999  # else what follows with its seed would meet the same batches in the same order
 _CALIBRATION = 50  # batches that batch norms see before a checkpoint is evaluated
 
 
@@ -67,7 +68,7 @@ def begin(job: Job, prepared: Path) -> Learner:
         steps, rate = job.before
         frozen = Job(
             "run", job.dataset, job.fingerprint, job.model, job.optimizer, "frozen", job.size,
-            job.batch, steps, 0, (rate,), device=job.device,
+            job.batch, steps, _FROZEN_SEED, (rate,), device=job.device,
         )  # fmt: skip
         learner.model.load_state_dict(_after_frozen(frozen, prepared))
     return learner

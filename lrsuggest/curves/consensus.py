@@ -51,11 +51,11 @@ class Rule:
     blow_up: float = -1.4
     trust_rising: float = 1.0
     trust_blow_up: float = 1.0
-    clarity: float = 0.0
+    clarity: float = 0.5
     prior_adam: float = -2.0
     prior_sgd: float = -1.0
     trust_prior: float = 0.2
-    steps: float = 0.0
+    steps: float = -0.25
     caution: float = 0.0
     frozen: float = 0.0
     pretrained: float = 0.0
@@ -139,3 +139,12 @@ def consensus(curve: Curve, context: Context) -> float | Abstention:
     """Return the weighted vote of the landmarks and the context."""
     table = told(curve, context)
     return table if isinstance(table, Abstention) else float(10 ** place(RULE, table)[0])
+
+
+def eighty(curve: Curve, context: Context) -> tuple[float, float] | None:
+    """Return the 80 % interval of the consensus, None where it abstains."""
+    table = told(curve, context)
+    if isinstance(table, Abstention):
+        return None
+    low, _, high = 10 ** interval(RULE, table)[:, 0]
+    return float(low), float(high)

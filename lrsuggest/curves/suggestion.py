@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrsuggest.curves.consensus import eighty
 from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.drawing import draw, draw_probes, legend
 from lrsuggest.curves.heuristics import Abstention, Context, is_rate
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.curves.smoothing import smooth, usable
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# fastai's minimum was the most robust published reading in our first measurements (ten small
-# tasks); min_10 is that reading with a smoothing that does not lag.
-DEFAULT_HEURISTIC = "min_10"
+DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
 _WITNESSES = ("steepest_gaussian", "min_10")
 _AGREEMENT_DECADES = 1.5  # witnesses further apart than this disagree
 _HALF_DECADE = 10**0.5
@@ -55,11 +54,12 @@ class Suggestion:
 
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.
-        low: lower end of the 80 % interval, None with `lr`. Until the recorded evidence
-            calibrates it, this spans steepest_gaussian, min_10 and each replicate's pick, at least
-            half a decade each way of the curve's own pick.
+        low: lower end of the interval that holds the best rate in four of five recorded tasks
+            (docs/consensus.md), None with `lr`; it is widened to each replicate's pick. Other
+            readings than the consensus have no such calibration: theirs spans half a decade each
+            way, steepest_gaussian and min_10.
         high: upper end of the same.
-        candidates: every shape and peer reading by name; those that abstained are left out.
+        candidates: every reading but the constants by name; those that abstained are left out.
         reliable: whether nothing about the curve speaks against the rate.
         reasons: sentences on what does, or on why there is no rate.
         curve: what was read; of several sweeps, their pool.
@@ -150,95 +150,8 @@ class Suggestion:
             ax.plot(found, [0.03] * len(found), "k|", ms=12, mew=1.5, transform=foot, label=label)
         if self.probes:
             draw_probes(ax, self.probes, self.lr)
-        _legend(ax)
+        legend(ax)
         return ax
-
-
-_MARKS = "ovs^DPX<>dph"  # the star is kept for hand-picked rates
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  # Okabe and Ito
-
-
-def marks(candidates: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    """Return (marker, colour, name) of each candidate, the same whenever its name is registered."""
-    read = [name for name, each in HEURISTICS.items() if each.origin != "constant"]
-    places = {name: place for place, name in enumerate(read)}
-    return [
-        (
-            _MARKS[place % len(_MARKS)],
-            _COLOURS[(place + place // len(_MARKS)) % len(_COLOURS)],
-            name,
-        )
-        for name in candidates
-        for place in [places.get(name, len(places))]
-    ]
-
-
-def draw(
-    ax: "Axes", curve: Curve, candidates: Mapping[str, float], *, chosen: str | None = None
-) -> None:
-    """Draw a curve and its candidates on matplotlib axes.
-
-    Candidates stand on the smoothed curve, told apart by shape as well as colour; the loss axis
-    is cut a little above the start, since a blow-up would flatten everything else.
-    """
-    lr, loss = usable(curve)
-    ax.plot(curve.lr, curve.loss, color="0.65", lw=1, label="measured")
-    if len(lr) >= 5:
-        calm = loss if curve.smoothed else smooth(lr, loss)
-        ax.plot(lr, calm, color="black", lw=1.6, label="smoothed")
-        for mark, colour, name in marks(candidates):
-            rate = candidates[name]
-            height = np.interp(np.log10(rate), np.log10(lr), calm)
-            ax.plot(
-                rate,
-                height,
-                mark,
-                color=colour,
-                ms=14 if name == chosen else 7,  # the others stay visible on top of it
-                zorder=2.5 if name == chosen else 3,
-                mec="black",
-                mew=1.6 if name == chosen else 0.6,
-                label=f"{name}: {rate:.1e}",
-            )
-        fall = max(float(calm.max() - calm.min()), 1e-12)
-        ax.set_ylim(float(calm.min()) - 0.12 * fall, float(calm.max()) + 0.25 * fall)
-    ax.set_xscale("log")
-    ax.set_xlabel("learning rate")
-    ax.set_ylabel("training loss")
-    _legend(ax)
-
-
-def _legend(ax: "Axes") -> None:
-    """Put the legend beside the axes: a dozen names would cover the curve."""
-    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-
-
-def draw_probes(ax: "Axes", probes: Sequence[tuple[float, float]], lr: float | None) -> None:
-    """Draw the probes on small axes above those of the curve, over the same rates.
-
-    Failed ones stand at the top edge: a cross for a diverged run, a triangle for one broken off.
-    """
-    top = ax.inset_axes((0.0, 1.04, 1.0, 0.3), sharex=ax)
-    top.set_in_layout(False)  # it grows with the axes below, which a layout does not foresee
-    good = sorted((rate, value) for rate, value in probes if math.isfinite(value))
-    if good:
-        top.plot(*zip(*good, strict=True), "o-", color="#0072B2", ms=5, lw=1)
-        best = min(good, key=lambda each: each[1])
-        top.annotate(f"{best[1]:.3g}", best, xytext=(0, -11), textcoords="offset points",
-                     ha="center", fontsize=8)  # fmt: skip
-    for mark, is_failure, what in (("x", math.isinf, "diverged"), ("v", math.isnan, "broken off")):
-        rates = [rate for rate, value in probes if is_failure(value)]
-        if rates:
-            edge = top.get_xaxis_transform()
-            top.plot(rates, [0.82] * len(rates), mark, color="#D55E00", ms=7, transform=edge)
-            top.annotate(what, (max(rates), 0.82), xycoords=edge, xytext=(6, 0), va="center",
-                         textcoords="offset points", fontsize=8, color="#D55E00")  # fmt: skip
-    if lr is not None:
-        for each in (ax, top):
-            each.axvline(lr, color="#0072B2", ls=":", lw=1.2, label=f"after the probes: {lr:.1e}")
-    top.margins(y=0.35)
-    top.tick_params(labelbottom=False, labelsize=8)
-    top.set_ylabel("probe's loss", fontsize=8)
 
 
 def suggest(
@@ -275,7 +188,8 @@ def suggest(
         warnings.simplefilter("ignore", LrsuggestWarning)
         alone = [HEURISTICS[heuristic](sweep, context) for sweep in sweeps]
     picks = tuple(None if isinstance(each, Abstention) else float(each) for each in alone)
-    candidates = rates(read_all(curve, context))
+    everything = read_all(curve, context)
+    candidates = rates(everything)
     if isinstance(pick, Abstention):
         return Suggestion(
             None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
@@ -284,6 +198,9 @@ def suggest(
     reasons = [str(w.message).capitalize() + "." for w in clamped]
     if curve.ended == Ended.DATA_RAN_OUT:
         reasons.append(curve.ended.sentence)
+    doubt = everything["min_10"]
+    if isinstance(doubt, Abstention):  # the consensus gives a rate still, from what else it sees
+        reasons.append(doubt.reason.value)
     both = [candidates[name] for name in _WITNESSES if name in candidates]
     if both and np.log10(max(both) / min(both)) > _AGREEMENT_DECADES:
         reasons.append(f"Steepest slope and minimum disagree: {min(both):.1e} to {max(both):.1e}.")
@@ -292,7 +209,8 @@ def suggest(
         reasons.append(f"The sweeps disagree: {min(found):.1e} to {max(found):.1e}.")
     if 2 * len(found) < len(picks):
         reasons.append(f"Alone, {len(picks) - len(found)} of the {len(picks)} sweeps give no rate.")
-    around = [*both, *found, pick / _HALF_DECADE, pick * _HALF_DECADE]
+    ends = eighty(curve, context) if heuristic == "consensus" else None
+    around = [*found, *(ends or (*both, pick / _HALF_DECADE, pick * _HALF_DECADE))]
     return Suggestion(
         pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
         context.stage, fallback, picks,

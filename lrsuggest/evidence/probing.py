@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.consensus import consensus
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import rates, read_all
 from lrsuggest.evidence.recorded import response
-from lrsuggest.evidence.regret import regret, scorable
+from lrsuggest.evidence.regret import Reader, regret, scorable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.training.choosing import choose
+from lrsuggest.training.choosing import choose, settle
 
 SHORTER = 4  # the short runs' share of a full one
 COUNTS = (2, 3, 4, 6, 8)
@@ -39,7 +38,7 @@ def _lookup(task: TaskEvidence, seed: int) -> Callable[[float, object], float] |
     return look
 
 
-def probed(tasks: Sequence[TaskEvidence], shift: float = 0.0) -> pd.DataFrame:
+def probed(tasks: Sequence[TaskEvidence], read: Reader) -> pd.DataFrame:
     """Return a row per task, range test and number of probes.
 
     Columns: task, family, seed, probes (0 for the curve's pick alone), cost (in full runs, the
@@ -48,7 +47,7 @@ def probed(tasks: Sequence[TaskEvidence], shift: float = 0.0) -> pd.DataFrame:
 
     Args:
         tasks: recorded tasks.
-        shift: decades added to what the probes chose, for a longer run wants a lower rate.
+        read: gives the curve's own pick.
     """
     rows = []
     for task in scorable(tasks):
@@ -60,7 +59,7 @@ def probed(tasks: Sequence[TaskEvidence], shift: float = 0.0) -> pd.DataFrame:
         oracle = float(np.mean([regret(scored, half.best) for half in chosen_on.halves]))
         for seed, curve in enumerate(task.curves):
             look = _lookup(task, seed % 3)
-            first = consensus(curve, task.context)
+            first = read(task, curve)
             if look is None or isinstance(first, Abstention):
                 continue
             others = rates(read_all(curve, task.context)).values()
@@ -69,8 +68,8 @@ def probed(tasks: Sequence[TaskEvidence], shift: float = 0.0) -> pd.DataFrame:
                          "regret": regret(scored, first)})  # fmt: skip
             low, high = first / _REACH, first * _REACH
             for n in COUNTS:
-                lr, _ = choose(look, [first, *others], low, high, n, seed)
-                pick = first if lr is None else lr * 10**shift
+                lr, trials = choose(look, [first, *others], low, high, n, seed)
+                pick = first if lr is None else settle(first, lr, trials, SHORTER)
                 rows.append({**facts, "probes": n, "cost": n / SHORTER, "pick": pick,
                              "regret": regret(scored, pick)})  # fmt: skip
     return pd.DataFrame(rows)

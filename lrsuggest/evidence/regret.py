@@ -6,7 +6,7 @@ valued on the other, both ways, and negative values are kept.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from lrsuggest.evidence.response import Response, TaskEvidence
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say
 HAND_PICKED = "hand-picked"
 OUT_OF_FOLD = "constant, out of fold"
+Reader = Callable[[TaskEvidence, Curve], float | Abstention]
 _NO_CURVE = Curve([], [])  # all that a constant needs
 
 
@@ -48,13 +49,20 @@ def scorable(tasks: Sequence[TaskEvidence]) -> list[TaskEvidence]:
     return [t for t in tasks if not t.synthetic and t.response is not None and t.response.ready]
 
 
-def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
+def contest(
+    tasks: Sequence[TaskEvidence], extra: Mapping[str, Reader] | None = None
+) -> pd.DataFrame:
     """Return a row per real task, contestant and sweep seed.
 
     Columns: task, family, kind, optimizer, stage, schedule, steps, contestant, seed, pick (NaN for
     an abstention), abstained, outside, regret (NaN where nothing was learnt), strict (the same
     against the best constant prediction where that is below the start), diverged (whether the pick
     counts worse than no training), note. An abstention is scored as the constant out of fold.
+
+    Args:
+        tasks: what was measured.
+        extra: contestants beside the registered ones that may know which task they read, such
+            as a rule fitted without its family.
     """
     rows = []
     for task in scorable(tasks):
@@ -63,6 +71,7 @@ def contest(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         ]
         for seed, curve in enumerate(task.curves):
             picks = read_all(curve, task.context)
+            picks |= {name: read_it(task, curve) for name, read_it in (extra or {}).items()}
             named += [(name, seed, pick) for name, pick in picks.items()]
         named += [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
         rows += [

@@ -1,8 +1,8 @@
 """How the consensus got its constants: a small regularised fit, judged on families it never saw.
 
-The loss of a rule is the mean over families of the square root of its regret, so that neither one
-disaster nor a hundred trifles rule alone, plus a penalty for leaving the plain start values. How
-strong that penalty is, is chosen inside each fold, on the fold's own families.
+The loss of a rule is the mean over families of its strict regret and half the square root of it, so
+that neither one disaster nor a hundred trifles rule alone, plus a penalty for leaving the plain
+start values. How strong that penalty is, is chosen inside each fold, on the fold's own families.
 """
 
 import math
@@ -14,10 +14,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lrsuggest.curves.consensus import COLUMNS, Rule, Table, interval, known, place
+from lrsuggest.curves.consensus import (
+    COLUMNS,
+    RULE,
+    Rule,
+    Table,
+    interval,
+    known,
+    place,
+    told,
+)
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.landmarks import landmarks
-from lrsuggest.evidence.regret import regret, scorable
+from lrsuggest.evidence.regret import OUT_OF_FOLD, Reader, contest, regret, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
 
@@ -39,7 +49,7 @@ class Examples:
     Attributes:
         told: COLUMNS, each (n,).
         best: (n,), log10 of the task's best rate, both halves' mean.
-        cost: (n, len(grid)), square root of strict regret at each tabulated rate.
+        cost: (n, len(grid)), R + sqrt(R) / 2 at each tabulated rate, R the strict regret.
         task: (n,), index of the task.
         family: (n,), family names.
         weight: (n,), every family weighs the same, every task within it, every curve within that.
@@ -86,7 +96,8 @@ def examples(tasks: Sequence[TaskEvidence]) -> Examples:
         assert response is not None
         if not response.error <= CLEAR:
             continue
-        cost = np.sqrt(np.clip([regret(response, 10**x) for x in _GRID], 0, 1.5))
+        strict = np.clip([regret(response, 10**x) for x in _GRID], 0, 1.5)
+        cost = strict + np.sqrt(strict) / 2
         for curve in task.curves:
             found = landmarks(curve)
             if isinstance(found, Abstention):
@@ -96,14 +107,14 @@ def examples(tasks: Sequence[TaskEvidence]) -> Examples:
             costs.append(cost)
             which.append(index)
             families.append(task.family)
-    told = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
+    table = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
     task_of, family_of = np.array(which), np.array(families)
     return Examples(
-        told, np.array(bests), np.array(costs), task_of, family_of, _weigh(task_of, family_of)
+        table, np.array(bests), np.array(costs), task_of, family_of, _weigh(task_of, family_of)
     )
 
 
-def fit(seen: Examples, penalty: float, seed: int = 0) -> Rule:
+def fit(seen: Examples, penalty: float) -> Rule:
     """Return the rule of least penalised loss on these examples.
 
     A quarter of the curves are shown without their context too, for a person may not give it.
@@ -120,12 +131,11 @@ def fit(seen: Examples, penalty: float, seed: int = 0) -> Rule:
 
     def loss(moved: NDArray[np.float64]) -> float:
         rule = Rule(*(_START + moved * _SCALE))
-        with_context, without = (seen.loss(place(rule, told)) for told in (seen.told, bare))
+        with_context, without = (seen.loss(place(rule, each)) for each in (seen.told, bare))
         return 0.75 * with_context + 0.25 * without + penalty * float((moved**2).sum())
 
     best = minimize(loss, np.zeros(len(NAMES)), method="Powell", options={"maxiter": 20})
-    rule = Rule(*(float(x) for x in np.round(_START + best.x * _SCALE, 3)))
-    return calibrate(rule, seen)
+    return Rule(*(float(x) for x in np.round(_START + best.x * _SCALE, 3)))
 
 
 MISS = 2 / 0.2  # what a decade beyond an 80 % interval costs
@@ -177,14 +187,73 @@ def choose_penalty(seen: Examples, k: int = 4) -> float:
     return PENALTIES[int(np.argmin(totals))]
 
 
+def finished(seen: Examples) -> tuple[Rule, float]:
+    """Choose a penalty, fit with it and calibrate the interval; returns rule and penalty."""
+    penalty = choose_penalty(seen)
+    return calibrate(fit(seen, penalty), seen), penalty
+
+
 def nested(seen: Examples) -> dict[str, tuple[Rule, float]]:
-    """Return for each family the rule fitted without it, and the penalty chosen without it."""
-    found = {}
-    for name in np.unique(seen.family):
-        rest = seen.take(seen.family != name)
-        penalty = choose_penalty(rest)
-        found[str(name)] = (fit(rest, penalty), penalty)
-    return found
+    """Return for each family the rule made without it, and the penalty chosen without it."""
+    names = np.unique(seen.family)
+    return {str(name): finished(seen.take(seen.family != name)) for name in names}
+
+
+def fold_reader(rules: Mapping[str, Rule]) -> Reader:
+    """Return a contestant that reads each task by the rule made without its family.
+
+    A family that no rule was made without was not tuned on: there the shipped rule stands.
+    """
+
+    def read(task: TaskEvidence, curve: Curve) -> float | Abstention:
+        table = told(curve, task.context)
+        if isinstance(table, Abstention):
+            return table
+        return float(10 ** place(rules.get(task.family, RULE), table)[0])
+
+    return read
+
+
+def intervals(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.DataFrame:
+    """Return a row per task, range test and contestant with its 80 % interval, in log10 rates.
+
+    Columns: task, family, contestant ("consensus" by the rule made without the family, or the
+    constant out of fold with the tenth and ninetieth percentile of how far the best rates of the
+    tasks it was chosen on lie from it), low, high, best, covered, width, score (see
+    `interval_scores`). Tasks whose rates cannot be told apart are left out.
+    """
+    seen = [t for t in scorable(tasks) if t.response and t.response.halves
+            and t.response.error <= CLEAR]  # fmt: skip
+    best = {
+        t.label: float(np.mean([math.log10(h.best) for h in t.response.halves]))
+        for t in seen
+        if t.response
+    }
+    table = contest(tasks)
+    constant = table[table.contestant == OUT_OF_FOLD].set_index("task").pick
+    rows = []
+    for task in seen:
+        others = [t for t in seen if t.family != task.family]
+        alike = [t for t in others if (t.optimizer, t.stage, t.schedule)
+                 == (task.optimizer, task.stage, task.schedule)]  # fmt: skip
+        pool = alike or [t for t in others if t.optimizer == task.optimizer] or others
+        middle = math.log10(float(constant[task.label]))
+        ends = np.quantile([best[t.label] - middle for t in pool], [0.1, 0.9]) if pool else (-1, 1)
+        found = [(OUT_OF_FOLD, middle + ends[0], middle + ends[1])]
+        for curve in task.curves:
+            row = told(curve, task.context)
+            if not isinstance(row, Abstention):
+                low, _, high = interval(rules.get(task.family, RULE), row)[:, 0]
+                found.append(("consensus", low, high))
+        rows += [
+            {"task": task.label, "family": task.family, "contestant": name, "low": low,
+             "high": high, "best": best[task.label]}
+            for name, low, high in found
+        ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    low, high, at = (table[k].to_numpy(float) for k in ("low", "high", "best"))
+    return table.assign(covered=(low <= at) & (at <= high), width=high - low,
+                        score=interval_scores(low, high, at))  # fmt: skip
 
 
 def write_folds(rules: Mapping[str, Rule], path: Path) -> None:

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.drawing import draw, marks
 from lrsuggest.curves.readings import HEURISTICS
-from lrsuggest.curves.suggestion import draw, marks
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrsuggest.curves.consensus import RULE
+
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.distributions import BaseDistribution
@@ -64,6 +66,25 @@ def believe(trials: Trials) -> float | None:
     failed = [rate for rate, value in trials if not math.isfinite(value)]
     blocked = any(min(best, lr) <= rate <= max(best, lr) for rate in failed)
     return best if blocked else lr
+
+
+def settle(pick: float, believed: float, trials: Trials, shorter: float) -> float:
+    """Return the rate that the curve and its probes speak for together.
+
+    The best rate of a short run lies above that of a long one (Wu et al., Short-Horizon Bias,
+    arXiv:1803.02021), so the probes' is first moved as the consensus moves its own with the length;
+    then the two meet halfway, for on the recorded tasks neither was the better alone. A pick that
+    failed as a probe has no say.
+
+    Args:
+        pick: the curve's.
+        believed: what `believe` made of the probes.
+        trials: the probes.
+        shorter: how many times shorter than the planned run they were; 1 if that is not known.
+    """
+    moved = believed * shorter**RULE.steps
+    failed = any(rate == pick and not math.isfinite(value) for rate, value in trials)
+    return moved if failed else math.sqrt(pick * moved)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import torch
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.errors import UserError
-from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose
+from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle
 from lrsuggest.training.learner import Learner, whole
 from lrsuggest.training.one_cycle import group_rates, schedule, set_momentum
 from lrsuggest.training.snapshot import Snapshot
@@ -133,6 +133,7 @@ def probe(
     n: int,
     *,
     steps: int,
+    train_steps: int | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> Suggestion:
@@ -140,15 +141,17 @@ def probe(
 
     The first runs try the suggestion's own rate, then the other readings' within its interval; a
     sampler places the rest (see `choose`). A run that diverges is the worst there is, never an
-    error. The best rate of a short run need not be that of a long one (Wu et al., Short-Horizon
-    Bias, arXiv:1803.02021), so the curve's interval bounds the probes; where the best of them
-    sits at its end the suggestion says so. An abstention stays one, and nothing is run.
+    error. The best rate of a short run need not be that of a long one, so the curve's interval
+    bounds the probes, and the consensus goes halfway to meet theirs (see `settle`); where the best
+    of them sits at the interval's end the suggestion says so. An abstention stays one, and
+    nothing is run.
 
     Args:
         learner: what to train; left bitwise as it was, also after an exception.
         suggestion: what the curve says.
         n: how many runs.
         steps: optimizer steps of each.
+        train_steps: of the run that the rate is for, None if not known.
         seed: seed of data order and dropout, the same for each; None goes on from the present
             state.
         progress: show bars with the time left on standard error.
@@ -164,9 +167,12 @@ def probe(
             prober = Prober(learner, snapshot, steps, seed, progress)
             candidates = [suggestion.lr, *suggestion.candidates.values()]
             low, high = suggestion.low, suggestion.high
-            lr, trials = choose(prober, candidates, low, high, n, seed or 0)
+            believed, trials = choose(prober, candidates, low, high, n, seed or 0)
     finally:
         learner.metrics = metrics
+    shorter = max(1.0, (train_steps or steps) / steps)
+    anchor = suggestion.candidates.get("consensus", suggestion.lr)
+    lr = None if believed is None else settle(anchor, believed, trials, shorter)
     spent = replace(
         cost(learner, prober.made, prober.passes), sweep_steps=suggestion.cost.sweep_steps
     )

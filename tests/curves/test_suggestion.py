@@ -17,7 +17,7 @@ def test_a_good_curve_gives_a_reliable_rate_within_its_interval():
     assert suggestion.reliable
     assert not suggestion.reasons
     assert suggestion.low < suggestion.lr < suggestion.high
-    assert float(suggestion) == suggestion.lr == suggestion.candidates["min_10"]
+    assert float(suggestion) == suggestion.lr == suggestion.candidates["consensus"]
     assert {"steepest", "min_10", "fastai_valley"} <= suggestion.candidates.keys()
     assert "reliable" in str(suggestion)
 
@@ -48,9 +48,10 @@ def test_an_abstention_raises_with_its_reason_unless_a_fallback_is_named():
 def test_a_minimum_at_the_edge_is_said():
     lr, loss = sweep_like()
     low = suggest_lr(Curve(lr[lr < 0.02], loss[lr < 0.02]))
-    assert low.lr is None
+    assert not low.reliable
     assert any("sweep to higher rates" in reason for reason in low.reasons)
     assert "steepest" in low.candidates
+    assert suggest_lr(Curve(lr[lr < 0.02], loss[lr < 0.02]), heuristic="min_10").lr is None
     short = suggest_lr(Curve(lr, loss, ended="data ran out"))
     assert any("data ran out" in reason for reason in short.reasons)
 

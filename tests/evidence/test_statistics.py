@@ -52,7 +52,7 @@ def contest_like(costs, seeds=1, **more):
 
 
 PLACES = [("a", "a1"), ("a", "a2"), ("b", "b1")]
-TASKS = [task(label, family, wobble=0.01) for family, label in PLACES]
+TASKS = [task(label, family, wobble=0.009) for family, label in PLACES]
 
 
 def test_a_summary_by_hand():
@@ -72,8 +72,8 @@ def test_a_summary_by_hand():
 
 def test_within_the_noise_means_two_standard_errors_of_that_task():
     # Two rates cost under .2; residuals +-w: error = sqrt(2 * 4 w**2 / 1 / 2) / 2 = w, the span 2.
-    quiet, loud = task("q", "q", wobble=0.01), task("l", "l", wobble=0.1)
-    floor = 0.01
+    quiet, loud = task("q", "q", wobble=0.009), task("l", "l", wobble=0.1)
+    floor = 0.009
     assert quiet.response.error == pytest.approx(floor, rel=0.02)  # the span wobbles as well
     cost = {("q", "q"): 3 * floor, ("l", "l"): 3 * floor}
     assert summary(contest_like({"x": cost}), [quiet, loud]).within_noise[0] == 0.5
