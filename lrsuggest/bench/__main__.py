@@ -31,6 +31,9 @@ exit status: 0 done, 1 some runs have no result, 2 a mistake in what was asked f
 """
 
 
+_WIDE = 220
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see python -m lrsuggest.bench --help")
@@ -95,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    # A file or a pipe has no width to fit into.
+    console = Console() if sys.stdout.isatty() else Console(soft_wrap=True, width=_WIDE)
     try:
         args = _parser().parse_args(argv)
         if args.command == "read":

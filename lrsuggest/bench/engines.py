@@ -61,8 +61,10 @@ def run_jobs(orders: Sequence[Order], *, workers: int, limit_s: float) -> Iterat
     """
     # Spinning threads slow torch down many times where processes share cores.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    # By the workers asked for, not by those needed: the last job left over is to give the same
+    # numbers as beside others, and torch rounds differently with other numbers of threads.
+    threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     workers = max(1, min(workers, len(orders)))
-    threads = max(1, (os.cpu_count() or 1) // workers)
     todo = deque(orders)
     children: list[_Child] = []
     fresh: set[int] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
@@ -78,8 +78,9 @@ def print_regret(
     rows = summary(table, tasks)
     strict = summary(table, tasks, "strict").set_index("contestant")
     shown = Table(
-        "contestant", "tasks", "median [95 %]", "mean [95 %]", "p90", "worst", "in noise",
-        "diverged", "abstained", "outside", "strict median", "strict mean", box=None,
+        Column("contestant", no_wrap=True), "tasks", "median [95 %]", "mean [95 %]", "p90",
+        "worst", "in noise", "diverged", "abstained", "outside", "strict median", "strict mean",
+        box=None,
     )  # fmt: skip
     for row in rows.to_dict("records"):
         ends = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
@@ -107,8 +108,9 @@ def print_people(split: str | None, console: Console, newcomers: Sequence[str] =
 
     found = agreement(people(split, as_drawn=False), pool=people(None, as_drawn=False))
     shown = Table(
-        "contestant", "picks", "authors", "mean", "median", "within 2x", "within 3x", "abstained",
-        "gain on constant [95 %]", "gain on stage's constant [95 %]", box=None,
+        Column("contestant", no_wrap=True), "picks", "authors", "mean", "median", "within 2x",
+        "within 3x", "abstained", "gain on constant [95 %]", "gain on stage's constant [95 %]",
+        box=None,
     )  # fmt: skip
     for row in found.to_dict("records"):
         gains = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"

@@ -123,7 +123,12 @@ def interval(rule: Rule, table: Table) -> NDArray[np.float64]:
     return np.array([low, moved, high])
 
 
-RULE = Rule()
+# benchmarks/tune.py's result; docs/consensus.md has the values before the fit beside them.
+RULE = Rule(
+    descended=-0.063, rising=-1.061, blow_up=-1.441, trust_rising=0.982, trust_blow_up=1.001,
+    clarity=0.519, prior_adam=-2.009, prior_sgd=-0.996, trust_prior=0.246, steps=-0.241,
+    caution=0.095, frozen=-0.012, pretrained=-0.007, below=0.509, above=0.406, doubt=0.124,
+)  # fmt: skip
 
 
 def told(curve: Curve, context: Context) -> Table | Abstention:

@@ -16,6 +16,7 @@ from lrsuggest.curves.smoothing import noise, smooth
 _DONE = 0.9  # share of the fall after which little is left to gain
 _LOST = 0.5  # share of the fall still held where the rise is half done
 _HEAD_DECADES = 1.0  # of the sweep that show where the loss starts
+UNSEEN = -9.0
 _NOISE_LIMIT = 3.0  # standard deviations of one step's loss that make a blow-up
 
 
@@ -31,7 +32,8 @@ class Landmarks:
         blow_up: the first rate from which on the loss stays above its start by more than noise. A
             curve that ends before that is taken to blow up at its next step: it may well have
             been stopped or cut there.
-        clarity: log10 of the fall over one step's noise; under about 0 the fall is hard to see.
+        clarity: log10 of the fall over one step's noise; under about 0 the fall is hard to see,
+            and at `UNSEEN` there was none: then only the blow-up means anything.
     """
 
     descended: float
@@ -44,8 +46,9 @@ class Landmarks:
 def landmarks(curve: Curve) -> Landmarks | Abstention:
     """Find the landmarks, or say why there are none.
 
-    A curve whose loss only ever rises has none, nor one that never moves; noise is no reason.
-    What follows a blow-up changes nothing.
+    A curve that rises within its first decade has none, nor one that never moves; noise is no
+    reason, nor is a loss that stays level and then rises, as that of a trained network does: how
+    high it may go is told all the same. What follows a blow-up changes nothing.
     """
     from scipy import ndimage
 
@@ -67,18 +70,17 @@ def landmarks(curve: Curve) -> Landmarks | Abstention:
     step = max(noise(loss[: max(head, lowest + 1)]), tiny)
     below = np.flatnonzero(calm <= start + _NOISE_LIMIT * step)
     end = int(below[-1]) + 1 if len(below) else 0
-    if end < FEWEST_POINTS:
+    if end < FEWEST_POINTS or x[end - 1] - x[0] < _HEAD_DECADES:
         return Abstention(Reason.RISING)
     blow_up = float(x[end]) if end < len(x) else float(2 * x[-1] - x[-2])
     x, loss = x[:end], loss[:end]
     smoothed = loss if curve.smoothed else smooth(lr[:end], loss, "gaussian")
     bottom = int(np.argmin(smoothed))
     fall = start - float(smoothed[bottom])
-    if bottom < head and fall > _NOISE_LIMIT * step:
-        return Abstention(Reason.RISING)
-    if not fall > tiny:
-        climbs = float(np.median(loss[-3:])) - start > _NOISE_LIMIT * step
-        return Abstention(Reason.RISING if climbs else Reason.FLAT)
+    if bottom < head or not fall > tiny:
+        if np.ptp(calm) <= tiny:
+            return Abstention(Reason.FLAT)
+        return Landmarks(float(x[bottom]), float(x[bottom]), blow_up, blow_up, UNSEEN)
     before = np.flatnonzero(smoothed[: bottom + 1] > start - _DONE * fall)
     after = np.flatnonzero(smoothed[bottom:] > start - _LOST * fall)
     return Landmarks(

@@ -1,0 +1,133 @@
+"""The shipped tables are whole, and are judged quickly without torch."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lrsuggest.errors import UserError
+from lrsuggest.evidence.recorded import load, response, traces
+from lrsuggest.evidence.regret import OUT_OF_FOLD, contest, scorable
+from lrsuggest.resources import shipped
+
+FOLDER = shipped("benchmarks/recorded")
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return load(held_out=None)
+
+
+def test_the_evidence_is_as_wide_as_it_says(tasks):
+    one_cycle = [t for t in scorable(tasks) if t.schedule == "one_cycle"]
+    families = pd.Series([t.family for t in one_cycle]).value_counts()
+    assert len(one_cycle) >= 24
+    assert len(families) >= 12
+    assert families.max() <= 3
+    assert sum(t.schedule == "constant" for t in scorable(tasks)) >= 6
+    assert {t.optimizer for t in one_cycle} == {"adamw", "adam", "sgd"}
+    assert {t.stage for t in one_cycle} == {"frozen", "unfrozen", "finetune", "scratch"}
+    assert {t.kind for t in one_cycle} == {
+        "classification", "segmentation", "points", "regression", "language"
+    }  # fmt: skip
+    best = [np.log10(h.best) for t in one_cycle if t.optimizer == "sgd" for h in t.response.halves]
+    assert max(best) - min(best) > 2.5
+    assert sum(p.stat().st_size for p in FOLDER.glob("*.csv")) < 5e6
+
+
+def test_every_task_has_its_sweeps_and_seeds(tasks):
+    for task in tasks:
+        assert len(task.curves) >= 5, task.label
+        assert len(task.response.rates) >= 14, task.label
+        grid = task.runs[task.runs.part == "grid"]
+        assert set(grid.seed) >= {0, 1, 2}, task.label
+        assert task.naive > 0, task.label
+        assert task.runs.part.isin(["grid", "fine", "short", "slice"]).all()
+
+
+def test_the_held_out_families_are_only_given_when_asked_for(tasks):
+    held = {t.family for t in load(held_out=True)}
+    assert held == {"hymenoptera", "trec", "adult", "mnist"}
+    assert not held & {t.family for t in load()}
+    assert len(tasks) == len(load()) + len(load(held_out=True))
+
+
+def test_a_response_keeps_divergences_and_gaps(tasks):
+    runs = pd.DataFrame(
+        {"part": ["grid"] * 3 + ["fine"], "lr": [1e-3, 1e-2, 1e-2, 3e-2], "seed": [0, 0, 1, 100],
+         "loss": [1.0, np.inf, 0.5, 0.4], "loss_probe": [1.0, np.inf, 0.5, 0.4]}
+    )  # fmt: skip
+    found = response(runs, 2.0)
+    assert found.rates.tolist() == [1e-3, 1e-2, 3e-2]
+    assert np.isposinf(found.loss[0, 1])
+    assert np.isnan(found.loss[1, 0])
+    assert response(runs, 2.0, parts=["slice"]) is None
+    assert response(runs, float("nan")) is None
+    first = next(t for t in tasks if t.label.startswith("digits"))
+    rate, looks = next(iter(traces(first.runs)))
+    assert rate > 0
+    assert [step for step, _ in looks] == sorted(step for step, _ in looks)
+
+
+def test_the_contest_covers_every_task_and_contestant():
+    some = load()[:6]
+    table = contest(some, {"always": lambda task, curve: 1e-3})
+    assert set(table.task) == {t.label for t in some}
+    per_task = table[table.contestant == "always"].groupby("task").size()
+    assert (per_task == 5).all()
+    bad = table[table.regret > 0.05]
+    assert (bad.strict >= bad.regret - 0.05).mean() > 0.95  # a lower start makes a smaller span
+    assert (table[table.contestant == OUT_OF_FOLD].groupby("task").size() == 1).all()
+
+
+def test_a_folder_without_tables_is_told(tmp_path):
+    with pytest.raises(UserError, match="holds no recorded tables"):
+        load(tmp_path)
+
+
+def test_scoring_needs_no_torch_and_few_seconds(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from lrsuggest.curves.heuristics import heuristic\n"
+        "@heuristic('mine', 'me')\n"
+        "def mine(curve, context):\n    return float(curve.lr[50])\n"
+    )
+    code = (
+        "import sys; from lrsuggest.bench.__main__ import main; "
+        f"assert main(['score', {str(mine)!r}, '--csv', {str(tmp_path / 'c.csv')!r}]) == 0; "
+        "assert 'torch' not in sys.modules"
+    )
+    began = time.process_time()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert time.process_time() - began < 60
+    assert "mine" in done.stdout
+    assert "consensus, out of fold" in done.stdout
+    assert "mine" in set(pd.read_csv(tmp_path / "c.csv").contestant)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x = 1\n", "registers no heuristic"), ("raise ValueError('no')\n", "cannot be run"),
+     (None, "does not exist")],
+)  # fmt: skip
+def test_a_newcomers_file_that_cannot_be_used_is_told(tmp_path, capsys, text, said):
+    from lrsuggest.bench.__main__ import main
+
+    path = tmp_path / "mine.py"
+    if text:
+        path.write_text(text)
+    assert main(["score", str(path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_people_are_scored_too(capsys):
+    from lrsuggest.bench.__main__ import main
+
+    assert main(["score", "--humans"]) == 0
+    out = capsys.readouterr().out
+    assert "leave one author out" in out
+    assert "consensus" in out
