@@ -9,6 +9,7 @@ are not loaded by it. The second judges the rule that stands in the code, on the
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -100,7 +101,8 @@ def regret_table(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> list[str
             f"| {name} | {row['tasks']} | {_span(row, 'median')} | {_span(row, 'mean')} "
             f"| {row['p90']:.3f} | {row['worst']:.3f} | {row['within_noise']:.0%} "
             f"| {row['diverged']:.1%} | {row['abstained']:.1%} "
-            f"| {strict['median'][name]:.3f} | {strict['mean'][name]:.3f} |"
+            f"| {strict['median'].get(name, math.nan):.3f} "
+            f"| {strict['mean'].get(name, math.nan):.3f} |"
         )
     return rows
 
