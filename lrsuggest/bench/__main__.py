@@ -83,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     each.add_argument("--humans", action="store_true", help="how near to what people picked")
     each.add_argument(
-        "--families", choices=["dev", "held-out", "all"], default="dev",
-        help="those our own rules may be tuned on, the others, or all (default: dev)",
+        "--families", choices=["dev", "held-out", "all"], default="all",
+        help="those the first consensus was tuned on, those it was then scored on, or all",
     )  # fmt: skip
     each.add_argument("--csv", metavar="FILE", help="write the contest, a row per pick, to a file")
     commands.add_parser(

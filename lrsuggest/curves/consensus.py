@@ -57,8 +57,8 @@ class Rule:
     trust_prior: float = 0.2
     steps: float = -0.25
     caution: float = 0.0
-    frozen: float = 0.0
-    pretrained: float = 0.0
+    frozen: float = -0.3
+    pretrained: float = -0.3
     below: float = 0.4
     above: float = 0.4
     doubt: float = 0.5

@@ -30,13 +30,13 @@ RUNS = (
 )  # fmt: skip
 
 
-def load(folder: Path | None = None, *, held_out: bool | None = False) -> list[TaskEvidence]:
+def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[TaskEvidence]:
     """Load the recorded tasks.
 
     Args:
         folder: where the tables lie; None for those shipped with the package.
-        held_out: False for the families that anything may be tuned on, True for the others,
-            None for all.
+        held_out: False for the families that the first consensus was tuned on, True for the
+            four it was scored on once, None for all.
 
     Raises:
         UserError: the folder holds no such tables.

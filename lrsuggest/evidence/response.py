@@ -182,7 +182,7 @@ class TaskEvidence:
         schedule: "one_cycle" or "constant".
         model: as datasets.toml names it.
         kind: of the dataset.
-        held_out: whether nothing may be tuned on it.
+        held_out: whether its family was kept from the first consensus.
         naive: validation loss of the best constant prediction, NaN if not known.
         variants: every range test: (start, end, steps, seed, curve), those of `curves` first.
         runs: every training run: columns part ("grid", "fine", "short", "slice"), lr, low, seed,

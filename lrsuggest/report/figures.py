@@ -139,3 +139,27 @@ def critical_difference_figure(name: str, ranks: pd.DataFrame, pvalues: pd.DataF
         axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
                     bbox_to_anchor=(0.5, -0.02))  # fmt: skip
     return out[0]
+
+
+def cost_figure(name: str, found: pd.DataFrame) -> str:
+    """Draw regret against what the probes cost: mean and median over tasks, and the oracle's mean.
+
+    Args:
+        name: of the figure.
+        found: rows of `lrsuggest.evidence.probing.probed`.
+    """
+    per_task = found.groupby(["cost", "task"])[["regret", "oracle"]].mean()
+    by_cost = per_task.regret.groupby("cost")
+    with figure(name) as (axes, out):
+        for said, values, colour in (
+            ("mean", by_cost.mean(), "#0072B2"),
+            ("90th percentile", by_cost.quantile(0.9), "#D55E00"),
+            ("median", by_cost.median(), "#009E73"),
+        ):
+            axes.plot(values.index, values, "o-", ms=5, lw=1.2, color=colour, label=said)
+        oracle = float(per_task.oracle.groupby("cost").mean().iloc[0])
+        axes.axhline(oracle, color="0.4", ls=":", label="mean of the split-half oracle")
+        axes.set_xlabel("cost of the probes, in full training runs")
+        axes.set_ylabel("regret")
+        axes.legend(fontsize=8, frameon=False)
+    return out[0]

@@ -51,8 +51,8 @@ def test_every_task_has_its_sweeps_and_seeds(tasks):
 def test_the_held_out_families_are_only_given_when_asked_for(tasks):
     held = {t.family for t in load(held_out=True)}
     assert held == {"hymenoptera", "trec", "adult", "mnist"}
-    assert not held & {t.family for t in load()}
-    assert len(tasks) == len(load()) + len(load(held_out=True))
+    assert not held & {t.family for t in load(held_out=False)}
+    assert len(tasks) == len(load(held_out=False)) + len(load(held_out=True))
 
 
 def test_a_response_keeps_divergences_and_gaps(tasks):

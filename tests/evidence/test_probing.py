@@ -1,0 +1,67 @@
+"""Probes replayed on recorded runs, where what they must find is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import sweep_like
+
+from lrsuggest.curves.consensus import RULE
+from lrsuggest.curves.curve import Curve
+from lrsuggest.evidence.probing import COUNTS, SHORTER, probed
+from lrsuggest.evidence.recorded import response
+from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.report.figures import cost_figure
+from lrsuggest.training.choosing import settle
+
+RATES = np.geomspace(1e-5, 1e0, 16)
+
+
+def task(best: float, short_best: float, *, cliff: float = math.inf) -> TaskEvidence:
+    rows = []
+    for part, at, seeds in (("grid", best, 4), ("short", short_best, 3)):
+        for seed in range(seeds):
+            for lr in RATES:
+                loss = math.inf if lr > cliff else 1 + (math.log10(lr / at)) ** 2 / 4
+                rows.append({"part": part, "lr": lr, "seed": seed, "loss": loss,
+                             "loss_probe": loss, "loss_score": loss})  # fmt: skip
+    runs = pd.DataFrame(rows)
+    return TaskEvidence(
+        "t", "t", "t", "scratch", "adam", False, (Curve(*sweep_like()),), response(runs, 5.0),
+        steps=100, runs=runs, starts=(5.0, 5.0),
+    )  # fmt: skip
+
+
+def test_probes_mend_a_pick_that_is_off_and_cost_what_they_say():
+    found = probed([task(1e-2, 1e-2)], lambda t, c: 3e-3).set_index("probes")
+    assert found.cost.to_dict() == {0: 0.0, **{n: n / SHORTER for n in COUNTS}}
+    assert found.regret[8] < found.regret[0]
+    assert 3e-3 < found.pick[8] < 1e-2
+    assert found.oracle[0] == pytest.approx(0)
+    drawn = cost_figure("cost", found.reset_index())
+    assert drawn.startswith("<svg")
+    assert "cost of the probes" in drawn
+
+
+def test_a_probe_beyond_the_cliff_does_no_harm():
+    found = probed([task(1e-2, 1e-2, cliff=1.5e-2)], lambda t, c: 1e-2).set_index("probes")
+    assert (found.pick <= 1.5e-2).all()
+    assert (found.regret < 0.1).all()
+
+
+def test_a_task_without_short_runs_is_left_out():
+    bare = task(1e-2, 1e-2)
+    without = bare.runs[bare.runs.part == "grid"]
+    kept = TaskEvidence(
+        "t", "t", "t", "scratch", "adam", False, bare.curves, bare.response, runs=without,
+        starts=(5.0, 5.0),
+    )  # fmt: skip
+    assert probed([kept], lambda t, c: 1e-2).empty
+
+
+def test_curve_and_probes_meet_halfway_and_long_runs_want_less():
+    good = ((1e-2, 1.0), (2e-2, 0.9))
+    assert settle(1e-2, 4e-2, good, 1.0) == pytest.approx(2e-2)
+    assert settle(1e-2, 4e-2, good, 10.0) == pytest.approx(2e-2 * 10 ** (RULE.steps / 2))
+    assert settle(1e-2, 1e-3, ((1e-2, math.inf), (1e-3, 0.9)), 1.0) == pytest.approx(1e-3)
