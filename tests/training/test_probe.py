@@ -146,7 +146,7 @@ def test_probes_better_a_pick_that_is_far_off():
 
     def reached(lr):
         with Snapshot(learner):
-            return fit_one_cycle(learner, lr, steps=40, seed=9).valid_loss
+            return fit_one_cycle(learner, lr, steps=200, seed=9).valid_loss
 
     best = min(reached(lr) for lr in np.geomspace(found.low, found.high, 9))
     span = learner.evaluate()["loss"] - best
