@@ -69,9 +69,9 @@ def print_regret(
 ) -> pd.DataFrame:
     """Print the table of regrets, a newcomer's rows in bold; returns the contest behind it."""
     from lrsuggest.evidence.statistics import summary
-    from lrsuggest.evidence.tuning import fold_reader, read_folds
+    from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 
-    table = contest(tasks, {"consensus, out of fold": fold_reader(read_folds())})
+    table = contest(tasks, {UNSEEN: fold_reader(read_folds())})
     if table.empty:
         console.print("nothing was measured on real data, so there is no ranking")
         return table

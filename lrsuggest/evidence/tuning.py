@@ -32,6 +32,7 @@ from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
+UNSEEN = "consensus, out of fold"
 CLEAR = 0.1  # tasks whose strict error exceeds this teach nothing but noise
 _GRID = np.linspace(-9, 3, 601)  # log10 rates at which regret is tabulated
 _SCALES = {"steps": 0.3, "frozen": 0.3, "pretrained": 0.3, "clarity": 0.5}

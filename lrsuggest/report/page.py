@@ -15,6 +15,7 @@ from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import finalists, ranks, summary
+from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 from lrsuggest.report.figures import critical_difference_figure, curve_figure, response_figure
 
 _FEWEST_FAMILIES = 6
@@ -121,6 +122,8 @@ def origin(contestant: str) -> str:
     """Say in a word where a contestant comes from."""
     if contestant in (HAND_PICKED, OUT_OF_FOLD):
         return "person" if contestant == HAND_PICKED else "constant"
+    if contestant == UNSEEN:
+        return "ours"
     held = HEURISTICS.get(contestant)
     if held is None:
         return ""
@@ -157,18 +160,22 @@ def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
 def leader(ranked: pd.DataFrame) -> dict[Any, Any] | None:
     """Return the contestant with the lowest median that anybody could have used, or None.
 
-    A constant of the grid is chosen in hindsight, so it does not count; nor does one that was
-    not scored on every task.
+    A constant of the grid is chosen in hindsight, so it does not count, nor does the consensus on
+    families it was fitted on, nor one that was not scored on every task.
     """
     if ranked.empty:
         return None
-    fair = ranked[ranked.whole & ~ranked.contestant.isin(constants())]
+    unfair = [*constants(), *(["consensus"] if UNSEEN in set(ranked.contestant) else [])]
+    fair = ranked[ranked.whole & ~ranked.contestant.isin(unfair)]
     return dict(fair.to_dict("records")[0]) if len(fair) else None
 
 
 def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
     """Return the report as one HTML document that needs nothing else."""
-    table = contest(tasks)
+    # The consensus was fitted on these families, so the rule made without each stands beside it.
+    folds = read_folds()
+    tuned_on = any(task.family in folds for task in tasks)
+    table = contest(tasks, {UNSEEN: fold_reader(folds)} if tuned_on else None)
     environment = jinja2.Environment(
         loader=jinja2.DictLoader({"report.html": _template("report.html")}),
         autoescape=True,
