@@ -58,9 +58,10 @@ def test_a_minimum_at_the_edge_is_said():
 
 def test_slices_follow_the_stage():
     curve = Curve(*sweep_like())
-    rate = float(suggest_lr(curve))
-    assert suggest_lr(curve, stage="frozen").slice == slice(rate)
-    assert suggest_lr(curve, stage="unfrozen").slice == slice(rate / 100, rate)
+    frozen, unfrozen = (suggest_lr(curve, stage=stage) for stage in ("frozen", "unfrozen"))
+    assert frozen.slice == slice(frozen.lr)
+    assert unfrozen.slice == slice(unfrozen.lr / 100, unfrozen.lr)
+    assert suggest_lr(curve).lr > frozen.lr  # a head on a pretrained body wants less
 
 
 def test_the_plot_shows_both_curves_and_every_candidate():

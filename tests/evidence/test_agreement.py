@@ -1,4 +1,5 @@
 import math
+import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,9 @@ from lrsuggest.evidence.agreement import (
 from lrsuggest.resources import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
-CORPUS = ROOT.parent / "shared" / "corpus"
+# Beside the data, wherever those are.
+DATA = Path(os.environ.get("LRSUGGEST_DATA") or ROOT.parent / "shared" / "data")
+CORPUS = DATA.parent / "corpus"
 DIPPING = Curve(*sweep_like())
 FLAT = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 2.0), smoothed=True)
 
