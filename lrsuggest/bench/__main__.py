@@ -26,8 +26,10 @@ examples:
   python -m lrsuggest.bench --data DIR             the same on the datasets in DIR
   python -m lrsuggest.bench run my_suite.toml      a suite of your own
   python -m lrsuggest.bench read curve.csv         suggest a rate from a curve (columns lr, loss)
+  python -m lrsuggest.bench fetch biwi --data DIR  download a dataset into DIR
 
-exit status: 0 done, 1 some runs have no result, 2 a mistake in what was asked for
+exit status: 0 done, 1 some runs have no result (fetch: a dataset did not come), 2 a mistake in
+what was asked for
 """
 
 
@@ -72,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("suite", nargs="?", default="quick", help=suite)
         if name == "export":
             each.add_argument(
-                "--to", metavar="DIR", default="benchmarks/recorded",
-                help="folder for the tables (default: benchmarks/recorded)",
+                "--to", metavar="DIR", required=True, help="folder for the tables; those in it go",
             )  # fmt: skip
     text = "judge every heuristic, and your own, on the recorded tables; nothing is trained"
     each = commands.add_parser("score", help=text, description=text, parents=[shared])
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "list", help="suites, datasets and heuristics, and which data are at hand", parents=[shared]
     )
+    text = "download datasets, verify and unpack them; without a name, say which and how large"
+    each = commands.add_parser("fetch", help=text, description=text, parents=[shared])
+    each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
     each = commands.add_parser("read", help="suggest a rate from a recorded curve")
     each.add_argument("curve", metavar="CURVE.csv", help="a file with the columns lr and loss")
     each.add_argument("--smoothed", action="store_true", help="the losses are smoothed already")
@@ -106,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _read(args, console)
         if args.command == "list":
             return _list(args, console)
+        if args.command == "fetch":
+            return _fetch(args, console)
         if args.command == "score":
             return _score(args, console)
         return _bench(args, argv, console)
@@ -238,6 +244,50 @@ def _list(args: argparse.Namespace, console: Console) -> int:
             table.add_row(heuristic.name, heuristic.source)
     console.print(table)
     return 0
+
+
+def _fetch(args: argparse.Namespace, console: Console) -> int:
+    """Fetch what is named, or say what could be."""
+    from rich import progress
+
+    from lrsuggest.tasks.data.catalog import dataset, datasets
+    from lrsuggest.tasks.data.fetch import FetchError, archive, fetch
+
+    given = getattr(args, "data", None) or os.environ.get("LRSUGGEST_DATA")
+    root = Path(given or "data").expanduser()
+    if not args.names:
+        table = Table("dataset", "what", "MB", "terms", "at hand", box=None)
+        for each in datasets().values():
+            if each.url:
+                wanted = archive(each, root)
+                size = f"{wanted.size / 1e6:.2f}"
+                table.add_row(each.name, each.title, size, each.terms, wanted.state())
+        console.print(table)
+        return 0
+    wanted_all = [archive(dataset(name), root) for name in args.names]
+    status = 0
+    columns = (
+        "{task.description}", progress.BarColumn(), progress.DownloadColumn(),
+        progress.TransferSpeedColumn(), "left", progress.TimeRemainingColumn(),
+    )  # fmt: skip
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        for wanted in wanted_all:
+            bar = bars.add_task(wanted.name, visible=False)
+
+            def show(done: int, of: int, bar: progress.TaskID = bar) -> None:
+                bars.update(bar, completed=done, total=of, visible=True)
+
+            def say(text: str) -> None:
+                console.print(text, highlight=False, markup=False)
+
+            try:
+                say(f"{wanted.name}: {fetch(wanted, show, say)}")
+            except FetchError as error:
+                print(f"lrsuggest: {error}", file=sys.stderr)
+                status = 1
+    if not given and status == 0:
+        say(f"give the other commands --data {root}")
+    return status
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 import importlib.util
 import math
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Column, Table
 
+from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.heuristics import Abstention, Context, Read
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import contest, scorable
@@ -22,10 +26,11 @@ def register(path: Path) -> list[str]:
         UserError: the file is missing, raises, or registers nothing.
     """
     before = dict(HEURISTICS)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"_newcomer_{path.stem}", path)
     if spec is None or spec.loader is None or not path.exists():
         raise UserError(f"{path} does not exist; give a Python file that registers a heuristic")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -36,7 +41,28 @@ def register(path: Path) -> list[str]:
             f"{path} registers no heuristic; decorate a function (curve, context) -> rate with "
             '@heuristic("name", "source") from lrsuggest.curves.heuristics'
         )
+    replaced = [name for name in new if name in before]
+    if replaced:
+        HEURISTICS.update(before)
+        raise UserError(f"{path} registers {replaced[0]!r}, which there is; choose another name")
+    for name in new:
+        HEURISTICS[name] = replace(HEURISTICS[name], read=_told(name, HEURISTICS[name].read))
     return new
+
+
+def _told(name: str, read: Read) -> Read:
+    """Turn what a newcomer's heuristic raises into a sentence."""
+
+    def careful(curve: Curve, context: Context) -> float | Abstention:
+        try:
+            return read(curve, context)
+        except Exception as error:
+            raise UserError(
+                f"the heuristic {name} fails on a curve of {len(curve)} points: "
+                f"{type(error).__name__}: {error}; return an Abstention where there is no answer"
+            ) from None
+
+    return careful
 
 
 def judged(out: Path | None, held_out: bool | None) -> list[TaskEvidence]:

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from operator import index
+from typing import Literal, SupportsIndex
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import LrsuggestWarning, UserError
@@ -71,7 +72,7 @@ class Context:
                     f"{name} {value!r} is unknown; use one of {', '.join(known)}, or None"
                 )
         for name, count in (("train_steps", self.train_steps), ("batch_size", self.batch_size)):
-            if count is not None and count < 1:
+            if count is not None and (not isinstance(count, SupportsIndex) or index(count) < 1):
                 raise UserError(f"{name} must be at least 1, or None; got {count}")
 
 

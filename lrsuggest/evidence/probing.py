@@ -6,21 +6,21 @@ valued at full length on the other half. Four such probes cost one full run.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from lrsuggest.curves.consensus import RULE, Rule, interval, told
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import rates, read_all
 from lrsuggest.evidence.recorded import response
-from lrsuggest.evidence.regret import Reader, regret, scorable
+from lrsuggest.evidence.regret import regret, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.training.choosing import choose, settle
 
 SHORTER = 4  # the short runs' share of a full one
 COUNTS = (2, 3, 4, 6, 8)
-_REACH = 10**0.6  # how far from the curve's pick is probed
 
 
 def _lookup(task: TaskEvidence, seed: int) -> Callable[[float, object], float] | None:
@@ -38,7 +38,7 @@ def _lookup(task: TaskEvidence, seed: int) -> Callable[[float, object], float] |
     return look
 
 
-def probed(tasks: Sequence[TaskEvidence], read: Reader) -> pd.DataFrame:
+def probed(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.DataFrame:
     """Return a row per task, range test and number of probes.
 
     Columns: task, family, seed, probes (0 for the curve's pick alone), cost (in full runs, the
@@ -47,7 +47,8 @@ def probed(tasks: Sequence[TaskEvidence], read: Reader) -> pd.DataFrame:
 
     Args:
         tasks: recorded tasks.
-        read: gives the curve's own pick.
+        rules: the consensus made without each family; its interval bounds the probes, as in
+            `suggest_lr`. Unlike there none is broken off early, and all have a quarter's length.
     """
     rows = []
     for task in scorable(tasks):
@@ -56,17 +57,22 @@ def probed(tasks: Sequence[TaskEvidence], read: Reader) -> pd.DataFrame:
         chosen_on = response(task.runs, probe_start, column="loss_probe")
         if scored is None or chosen_on is None or not (scored.halves and chosen_on.halves):
             continue
-        oracle = float(np.mean([regret(scored, half.best) for half in chosen_on.halves]))
+        if len(scored.halves) != len(chosen_on.halves):
+            continue
+        # Chosen on some seeds and examples, valued on the other seeds and examples.
+        pairs = zip(chosen_on.halves, scored.halves, strict=True)
+        oracle = float(np.mean([value.regret(chosen.best) for chosen, value in pairs]))
+        rule = rules.get(task.family, RULE)
         for seed, curve in enumerate(task.curves):
             look = _lookup(task, seed % 3)
-            first = read(task, curve)
-            if look is None or isinstance(first, Abstention):
+            table = told(curve, task.context)
+            if look is None or isinstance(table, Abstention):
                 continue
+            low, first, high = (float(x) for x in 10 ** interval(rule, table)[:, 0])
             others = rates(read_all(curve, task.context)).values()
             facts = {"task": task.label, "family": task.family, "seed": seed, "oracle": oracle}
             rows.append({**facts, "probes": 0, "cost": 0.0, "pick": first,
                          "regret": regret(scored, first)})  # fmt: skip
-            low, high = first / _REACH, first * _REACH
             for n in COUNTS:
                 lr, trials = choose(look, [first, *others], low, high, n, seed)
                 pick = first if lr is None else settle(first, lr, trials, SHORTER)

@@ -107,19 +107,18 @@ def _scored(task: TaskEvidence, pick: float) -> dict[str, object]:
 def out_of_fold(task: TaskEvidence, fixed: pd.DataFrame) -> tuple[float, str]:
     """Return the constant of least mean regret on the other families, and what it rests on.
 
-    Families weigh the same. Those with the same optimizer, stage and schedule count; where there
-    is none, those with the same optimizer, or at last all; without any, what people pick.
+    Families weigh the same. Those with the same optimizer and stage count; where there is none,
+    those with the same optimizer, or at last all; without any, what people pick.
 
     Args:
         task: the one the constant is for.
         fixed: the constants' rows of a contest, without gaps.
     """
     others = fixed[fixed.family != task.family]
-    alike = (others.optimizer == task.optimizer, others.stage == task.stage,
-             others.schedule == task.schedule)  # fmt: skip
+    optimizer, stage = others.optimizer == task.optimizer, others.stage == task.stage
     for said, chosen in (
-        ("alike", alike[0] & alike[1] & alike[2]),
-        ("with the same optimizer", alike[0]),
+        ("alike", optimizer & stage),
+        ("with the same optimizer", optimizer),
         ("of any kind", others.family == others.family),
     ):
         pool = others[chosen]

@@ -218,11 +218,13 @@ class TaskEvidence:
         """The response against the lesser of the start and the best constant prediction.
 
         A fresh head on raw targets starts far above what the mean alone would give, and against
-        such a start every rate looks well.
+        such a start every rate looks well. Where no run got below the constant prediction, the
+        start stands.
         """
         if self.response is None or not self.naive < self.response.start:
             return self.response
-        return replace(self.response, start=self.naive)
+        found = replace(self.response, start=self.naive)
+        return found if found.halves else self.response
 
     @property
     def context(self) -> Context:

@@ -93,7 +93,7 @@ def examples(tasks: Sequence[TaskEvidence]) -> Examples:
     """Read every curve of every task whose rates can be told apart."""
     rows, bests, costs, which, families = [], [], [], [], []
     for index, task in enumerate(scorable(tasks)):
-        response = task.strict if task.strict and task.strict.halves else task.response
+        response = task.strict
         assert response is not None
         if not response.error <= CLEAR:
             continue
@@ -219,9 +219,9 @@ def intervals(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.Da
     """Return a row per task, range test and contestant with its 80 % interval, in log10 rates.
 
     Columns: task, family, contestant ("consensus" by the rule made without the family, or the
-    constant out of fold with the tenth and ninetieth percentile of how far the best rates of the
-    tasks it was chosen on lie from it), low, high, best, covered, width, score (see
-    `interval_scores`). Tasks whose rates cannot be told apart are left out.
+    constant out of fold with the tenth and ninetieth percentile of how far the best rates of other
+    families' tasks with the same optimizer lie from it), low, high, best, covered, width, score
+    (see `interval_scores`). Tasks whose rates cannot be told apart are left out.
     """
     seen = [t for t in scorable(tasks) if t.response and t.response.halves
             and t.response.error <= CLEAR]  # fmt: skip
@@ -235,9 +235,7 @@ def intervals(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.Da
     rows = []
     for task in seen:
         others = [t for t in seen if t.family != task.family]
-        alike = [t for t in others if (t.optimizer, t.stage, t.schedule)
-                 == (task.optimizer, task.stage, task.schedule)]  # fmt: skip
-        pool = alike or [t for t in others if t.optimizer == task.optimizer] or others
+        pool = [t for t in others if t.optimizer == task.optimizer] or others
         middle = math.log10(float(constant[task.label]))
         ends = np.quantile([best[t.label] - middle for t in pool], [0.1, 0.9]) if pool else (-1, 1)
         found = [(OUT_OF_FOLD, middle + ends[0], middle + ends[1])]

@@ -68,7 +68,9 @@ def believe(trials: Trials) -> float | None:
     return best if blocked else lr
 
 
-def settle(pick: float, believed: float, trials: Trials, shorter: float) -> float:
+def settle(
+    pick: float, believed: float, trials: Trials, shorter: float, *, by_halves: bool = True
+) -> float:
     """Return the rate that the curve and its probes speak for together.
 
     The best rate of a short run lies above that of a long one (Wu et al., Short-Horizon Bias,
@@ -81,10 +83,11 @@ def settle(pick: float, believed: float, trials: Trials, shorter: float) -> floa
         believed: what `believe` made of the probes.
         trials: the probes.
         shorter: how many times shorter than the planned run they were; 1 if that is not known.
+        by_halves: whether the curve's pick has a say.
     """
     moved = believed * shorter**RULE.steps
     failed = any(rate == pick and not math.isfinite(value) for rate, value in trials)
-    return moved if failed else math.sqrt(pick * moved)
+    return moved if failed or not by_halves else math.sqrt(pick * moved)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,11 @@ def whole(name: str, value: object, least: int) -> int:
     Raises:
         UserError: it is no whole number, or too small.
     """
-    if not isinstance(value, SupportsIndex) or operator.index(value) < least:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, SupportsIndex)
+        or operator.index(value) < least
+    ):
         raise UserError(f"{name} must be a whole number of at least {least}; got {value}")
     return operator.index(value)
 

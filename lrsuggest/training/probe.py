@@ -171,8 +171,13 @@ def probe(
     finally:
         learner.metrics = metrics
     shorter = max(1.0, (train_steps or steps) / steps)
-    anchor = suggestion.candidates.get("consensus", suggestion.lr)
-    lr = None if believed is None else settle(anchor, believed, trials, shorter)
+    lr = believed
+    if believed is not None:
+        # Any other reading was asked for by name, and nothing says how far to trust it.
+        lr = settle(
+            suggestion.lr, believed, trials, shorter, by_halves=suggestion.heuristic == "consensus"
+        )
+        lr = min(max(lr, low), high)
     spent = replace(
         cost(learner, prober.made, prober.passes), sweep_steps=suggestion.cost.sweep_steps
     )

@@ -1,13 +1,14 @@
 """Probes replayed on recorded runs, where what they must find is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import sweep_like
 
-from lrsuggest.curves.consensus import RULE
+from lrsuggest.curves.consensus import RULE, Rule, place, told
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.probing import COUNTS, SHORTER, probed
 from lrsuggest.evidence.recorded import response
@@ -33,8 +34,18 @@ def task(best: float, short_best: float, *, cliff: float = math.inf) -> TaskEvid
     )  # fmt: skip
 
 
+def off(rate: float) -> dict[str, Rule]:
+    """A rule that picks this rate from the task's curve, four fifths sure within .6 decades."""
+    calm = replace(RULE, trust_prior=0.0, below=0.6, above=0.6, doubt=0.0)
+    example = task(1e-2, 1e-2)
+    at = float(place(calm, told(example.curves[0], example.context))[0])
+    by = math.log10(rate) - at
+    moved = {name: getattr(calm, name) + by for name in ("descended", "rising", "blow_up")}
+    return {"t": replace(calm, **moved)}
+
+
 def test_probes_mend_a_pick_that_is_off_and_cost_what_they_say():
-    found = probed([task(1e-2, 1e-2)], lambda t, c: 3e-3).set_index("probes")
+    found = probed([task(1e-2, 1e-2)], off(3e-3)).set_index("probes")
     assert found.cost.to_dict() == {0: 0.0, **{n: n / SHORTER for n in COUNTS}}
     assert found.regret[8] < found.regret[0]
     assert 3e-3 < found.pick[8] < 1e-2
@@ -45,7 +56,7 @@ def test_probes_mend_a_pick_that_is_off_and_cost_what_they_say():
 
 
 def test_a_probe_beyond_the_cliff_does_no_harm():
-    found = probed([task(1e-2, 1e-2, cliff=1.5e-2)], lambda t, c: 1e-2).set_index("probes")
+    found = probed([task(1e-2, 1e-2, cliff=1.5e-2)], off(1e-2)).set_index("probes")
     assert (found.pick <= 1.5e-2).all()
     assert (found.regret < 0.1).all()
 
@@ -57,7 +68,7 @@ def test_a_task_without_short_runs_is_left_out():
         "t", "t", "t", "scratch", "adam", False, bare.curves, bare.response, runs=without,
         starts=(5.0, 5.0),
     )  # fmt: skip
-    assert probed([kept], lambda t, c: 1e-2).empty
+    assert probed([kept], {}).empty
 
 
 def test_curve_and_probes_meet_halfway_and_long_runs_want_less():

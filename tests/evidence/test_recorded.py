@@ -2,18 +2,19 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.recorded import load, response, traces
 from lrsuggest.evidence.regret import OUT_OF_FOLD, contest, scorable
 from lrsuggest.resources import shipped
 
 FOLDER = shipped("benchmarks/recorded")
+HEAD = "from lrsuggest.curves.heuristics import heuristic\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +92,18 @@ def test_a_folder_without_tables_is_told(tmp_path):
 def test_scoring_needs_no_torch_and_few_seconds(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from lrsuggest.curves.heuristics import heuristic\n"
+        f"from __future__ import annotations\nfrom dataclasses import dataclass\n{HEAD}"
+        "@dataclass\nclass Place:\n    index: int = 50\n"
         "@heuristic('mine', 'me')\n"
-        "def mine(curve, context):\n    return float(curve.lr[50])\n"
+        "def mine(curve, context):\n    return float(curve.lr[Place().index])\n"
     )
     code = (
         "import sys; from lrsuggest.bench.__main__ import main; "
         f"assert main(['score', {str(mine)!r}, '--csv', {str(tmp_path / 'c.csv')!r}]) == 0; "
         "assert 'torch' not in sys.modules"
     )
-    began = time.process_time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert time.process_time() - began < 60
     assert "mine" in done.stdout
     assert "consensus, out of fold" in done.stdout
     assert "mine" in set(pd.read_csv(tmp_path / "c.csv").contestant)
@@ -112,6 +112,8 @@ def test_scoring_needs_no_torch_and_few_seconds(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [("x = 1\n", "registers no heuristic"), ("raise ValueError('no')\n", "cannot be run"),
+     (f"{HEAD}@heuristic('min_10', 'me')\ndef f(curve, context): return 1e-3\n", "another name"),
+     (f"{HEAD}@heuristic('odd', 'me')\ndef f(curve, context): return 1 / 0\n", "odd fails on a"),
      (None, "does not exist")],
 )  # fmt: skip
 def test_a_newcomers_file_that_cannot_be_used_is_told(tmp_path, capsys, text, said):
@@ -120,7 +122,12 @@ def test_a_newcomers_file_that_cannot_be_used_is_told(tmp_path, capsys, text, sa
     path = tmp_path / "mine.py"
     if text:
         path.write_text(text)
-    assert main(["score", str(path)]) == 2
+    before = dict(HEURISTICS)
+    try:
+        assert main(["score", str(path)]) == 2
+    finally:
+        HEURISTICS.clear()
+        HEURISTICS.update(before)
     assert said in capsys.readouterr().err
 
 

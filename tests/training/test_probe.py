@@ -152,6 +152,7 @@ def test_probes_better_a_pick_that_is_far_off():
     span = learner.evaluate()["loss"] - best
     assert (reached(1e-3) - best) / span > 0.5
     assert (reached(found.lr) - best) / span < 0.1
+    assert found.low <= found.lr <= found.high
     assert found.cost.probe_steps <= found.planned.probe_steps == 200
     assert found.planned.valid_passes == 5
     assert found.planned.valid_batches == 20

@@ -32,7 +32,11 @@ class HandPicked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of datasets.toml; `name` is its key there."""
+    """One entry of datasets.toml; `name` is its key there.
+
+    `url`, `bytes` and `md5` are an archive's as fastai publishes them: the MD5 is that of its
+    first 2**20 bytes.
+    """
 
     title: str
     kind: Kind
@@ -48,6 +52,9 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     void: str | None = None
     synthetic: bool = False
     hand_picked: tuple[HandPicked, ...] = ()
+    url: str | None = None
+    bytes: int | None = None
+    md5: str | None = None
 
 
 def pretrained(model: str) -> bool:

@@ -133,7 +133,7 @@ def _head_centre(frame: Path) -> NDArray[np.float64]:
     The text holds a 3x3 rotation and the centre; the binary six little-endian floats, the centre
     first (Fanelli et al., IJCV 2013, the dataset's readme).
     """
-    stem = frame.name.removesuffix("_rgb.png")
+    stem = frame.stem.removesuffix("_rgb")
     text, binary = frame.with_name(f"{stem}_pose.txt"), frame.with_name(f"{stem}_pose.bin")
     try:
         if text.exists():
@@ -148,13 +148,14 @@ def _head_centre(frame: Path) -> NDArray[np.float64]:
 def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read the BIWI Kinect head poses: the projected centre of the head is the point.
 
-    One folder per person with rgb.cal and frame_XXXXX_rgb.png. Person 13 is for validation, as in
+    One folder per person with rgb.cal and frame_XXXXX_rgb.png or .jpg. Person 13 is for validation, as in
     the course.
 
     Raises:
         UserError: a file is missing or corrupt.
     """
-    frames = sorted(folder.glob("*/frame_*_rgb.png"))
+    # The original frames are PNG, those of the course's archive JPEG.
+    frames = sorted(p for p in folder.glob("*/frame_*_rgb.*") if p.suffix in (".png", ".jpg"))
     if not frames:
         raise UserError(f"{folder} holds no 01/frame_XXXXX_rgb.png; give the extracted dataset")
     images = np.empty((len(frames), 3, *size), np.uint8)
