@@ -86,6 +86,18 @@ def test_biwi_frames_are_read_with_both_kinds_of_pose(data_root):
     assert np.ptp(y) < 4
 
 
+def test_biwi_frames_may_be_jpeg(tmp_path):
+    person = tmp_path / "01"
+    person.mkdir()
+    (person / "rgb.cal").write_text("50 0 32\n0 50 24\n0 0 1\n")
+    for number, suffix in ((3, "png"), (4, "jpg")):
+        Image.new("RGB", (64, 48)).save(person / f"frame_0000{number}_rgb.{suffix}")
+        pose = "1 0 0\n0 1 0\n0 0 1\n\n0 0 800\n"
+        (person / f"frame_0000{number}_pose.txt").write_text(pose)
+    data = read_biwi(tmp_path, (48, 64))
+    np.testing.assert_allclose(data.targets[:, 0], [[32, 24], [32, 24]])
+
+
 def test_a_damaged_pose_or_calibration_is_named(tmp_path):
     person = tmp_path / "01"
     person.mkdir()

@@ -148,8 +148,8 @@ def _head_centre(frame: Path) -> NDArray[np.float64]:
 def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read the BIWI Kinect head poses: the projected centre of the head is the point.
 
-    One folder per person with rgb.cal and frame_XXXXX_rgb.png or .jpg. Person 13 is for validation, as in
-    the course.
+    One folder per person with rgb.cal and frame_XXXXX_rgb.png or .jpg. Person 13 is for
+    validation, as in the course.
 
     Raises:
         UserError: a file is missing or corrupt.
