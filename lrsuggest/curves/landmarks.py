@@ -6,6 +6,7 @@ where noise hides much of the descent; how far it does is told beside them.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Landmarks:
     clarity: float
 
 
+@lru_cache(maxsize=16)  # several rules ask for the same curve's
 def landmarks(curve: Curve) -> Landmarks | Abstention:
     """Find the landmarks, or say why there are none.
 
