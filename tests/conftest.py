@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -16,3 +17,12 @@ def data_root() -> Path:
     if missing:
         pytest.skip(f"no {' and '.join(missing)} in {root}; set LRSUGGEST_DATA")
     return root
+
+
+@pytest.fixture
+def one_thread():
+    """On layers this small, threads only stand in each other's way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -13,15 +13,7 @@ from lrsuggest import Curve, UserError, lr_find, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 
 matplotlib.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On layers this small, threads only stand in each other's way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_replicates_pool_the_sweeps_of_consecutive_seeds():

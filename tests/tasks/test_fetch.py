@@ -1,74 +1,25 @@
 """Fetching over a real connection to a server on this machine."""
 
-import contextlib
 import dataclasses
 import gzip
-import hashlib
-import io
 import multiprocessing
 import re
 import tarfile
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import pytest
+from archives import GOOD, NOISE, WHOLE, left, offer, packed, serve, special
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
-from lrsuggest.tasks.data.fetch import MIRROR, Archive, FetchError, archive, fetch
+from lrsuggest.tasks.data.fetch import MIRROR, FetchError, archive, fetch
 from lrsuggest.tasks.data.texts import read_human_numbers
 
 
 @pytest.fixture
 def server():
-    """Serves `files`; `asked` holds each request's Range and `sent` the bytes that went out.
-
-    With `cut` the connection breaks off after that many bytes, with `deaf` ranges are ignored,
-    with `mute` no length is announced.
-    """
-    state = SimpleNamespace(
-        files={}, asked=[], sent=[], cut=None, deaf=False, mute=False, gate=threading.Event()
-    )
-    state.gate.set()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            state.asked.append(self.headers["Range"])
-            state.gate.wait(60)
-            body = state.files.get(self.path.rpartition("/")[2])
-            if body is None:
-                self.send_error(404)
-                return
-            whole, start = len(body), 0
-            if self.headers["Range"] and not state.deaf:
-                start = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
-                if start >= whole:
-                    self.send_error(416)
-                    return
-                self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-            else:
-                self.send_response(200)
-            body = body[start:]
-            if not state.mute:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            body = body[: state.cut]
-            state.sent.append(len(body))
-            with contextlib.suppress(ConnectionError):
-                self.wfile.write(body)
-
-        def log_message(self, *words):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.url = f"http://127.0.0.1:{http.server_port}"
-        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
-        thread.start()
+    with serve() as state:
         yield state
-        http.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -79,50 +30,6 @@ def originals(data_root):
     if missing:
         pytest.skip(f"no {' and '.join(missing)} in {folder}")
     return folder
-
-
-def packed(*members):
-    """A .tgz of (name, content) pairs or of TarInfo."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
-            else:
-                info = tarfile.TarInfo(member[0])
-                info.size = len(member[1])
-                tar.addfile(info, io.BytesIO(member[1]))
-    return buffer.getvalue()
-
-
-def special(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-NOISE = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(40_000))  # does not compress
-GOOD = packed(("top/a.txt", b"a" * 99), ("top/deep/noise", NOISE))
-
-
-def offer(server, root, body, **changed):
-    """The archive `set.tgz` as published with this body, to be unpacked to `set`."""
-    server.files["set.tgz"] = body
-    root = root / "data"
-    each = Archive(
-        "set", f"{server.url}/set.tgz", len(body), hashlib.md5(body[: 2**20]).hexdigest(),
-        root / "archives" / "set.tgz", root / "set",
-    )  # fmt: skip
-    return dataclasses.replace(each, **changed)
-
-
-def left(root):
-    """Every file below a folder but the lock's."""
-    return {p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix != ".lock"}
-
-
-WHOLE = {"data", "data/archives", "data/archives/set.tgz", "data/set", "data/set/a.txt",
-         "data/set/deep", "data/set/deep/noise"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["mnist_sample", "adult", "human_numbers"])

@@ -17,14 +17,7 @@ from lrsuggest.training.choosing import believe, choose, places
 from lrsuggest.training.probe import probe
 from lrsuggest.training.snapshot import Snapshot
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On layers this small, threads only stand in each other's way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def sgd(model):
