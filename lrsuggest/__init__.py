@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lrsuggest.curves.curve import Curve
     from lrsuggest.curves.suggestion import Suggestion
     from lrsuggest.errors import NoSuggestion, UserError
-    from lrsuggest.suggest import suggest_lr
+    from lrsuggest.suggest import apply, suggest_lr, to_optuna
     from lrsuggest.training.learner import Learner
     from lrsuggest.training.one_cycle import fit_one_cycle
     from lrsuggest.training.sweep import lr_find
@@ -24,9 +24,11 @@ _HOMES = {
     "NoSuggestion": "lrsuggest.errors",
     "Suggestion": "lrsuggest.curves.suggestion",
     "UserError": "lrsuggest.errors",
+    "apply": "lrsuggest.suggest",
     "fit_one_cycle": "lrsuggest.training.one_cycle",
     "lr_find": "lrsuggest.training.sweep",
     "suggest_lr": "lrsuggest.suggest",
+    "to_optuna": "lrsuggest.suggest",
 }
 
 __all__ = [
@@ -35,9 +37,11 @@ __all__ = [
     "NoSuggestion",
     "Suggestion",
     "UserError",
+    "apply",
     "fit_one_cycle",
     "lr_find",
     "suggest_lr",
+    "to_optuna",
 ]
 
 

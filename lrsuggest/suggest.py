@@ -1,28 +1,36 @@
 """The front door: one call from a learner, or a curve already recorded, to a rate."""
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.heuristics import Context, is_rate
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, suggest
-from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
 
 if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import BaseTrial
+
     from lrsuggest.training.learner import Learner
 
 
 def suggest_lr(
-    x: "Learner | Curve",
+    x: "Learner | Curve | Any",
     *,
+    batches: Any = None,
+    valid: Any = None,
     optimizer: str | None = None,
     stage: str | None = None,
     train_steps: int | None = None,
     batch_size: int | None = None,
+    schedule: str | None = None,
     fallback: float | None = None,
     heuristic: str = DEFAULT_HEURISTIC,
     replicates: int = 1,
@@ -34,19 +42,26 @@ def suggest_lr(
     seed: int | None = None,
     progress: bool = False,
 ) -> Suggestion:
-    """Suggest a maximum rate for one-cycle training.
+    """Suggest a learning rate: the maximum of one-cycle training, unless `schedule` says otherwise.
 
-    A learner is swept with `lr_find` (start, end, steps, seed and progress go there) and left
-    bitwise as it was; a curve is only read. What a learner shows by itself (optimizer, a frozen
-    body) need not be said.
+    What can be trained is swept with `lr_find` (start, end, steps, seed and progress go there) and
+    left bitwise as it was, also in the middle of its training; a curve is only read. What x shows
+    by itself (optimizer, a frozen body, a framework's planned steps and batch size) need not be
+    said.
 
     Args:
-        x: a `Learner` or a recorded `Curve`.
+        x: a `Learner`, a fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer, or
+            a recorded `Curve`.
+        batches: data to sweep on, where a framework's object has none or others are wanted: a
+            DataLoader, or whatever `fit` takes (for Lightning also a LightningDataModule).
+        valid: data for probes to be judged on, likewise.
         optimizer: "adamw", "adam" or "sgd".
         stage: "frozen" (head only), "unfrozen" (goes on after a frozen stage), "finetune"
             (pretrained, all trainable from the start) or "scratch".
         train_steps: planned number of optimizer steps.
         batch_size: examples per optimizer step.
+        schedule: "one_cycle", or "constant" for a rate that does not change: half of the
+            one-cycle's maximum by the consensus (docs/consensus.md).
         fallback: the rate `float(suggestion)` gives when the curve supports none.
         heuristic: the reading to follow, a name in `lrsuggest.curves.heuristics.HEURISTICS`.
         replicates: sweeps over other data orders (seed, seed + 1, ...; without a seed the present
@@ -64,71 +79,194 @@ def suggest_lr(
         progress: show progress bars on standard error, and first what all this will cost at most.
 
     Raises:
-        UserError: x is neither, or a value is out of range.
+        UserError: x is none of these, or a value is out of range.
     """
-    context = Context(optimizer, stage, train_steps, batch_size)
     if isinstance(x, Curve):
         for name, value, none in (
-            ("replicates", replicates, 1), ("probes", probes, 0), ("probe_steps", probe_steps, None)
+            ("replicates", replicates, 1), ("probes", probes, 0),
+            ("probe_steps", probe_steps, None), ("batches", batches, None), ("valid", valid, None),
         ):  # fmt: skip
-            if value != none:
+            if value is not none and value != none:
                 raise UserError(
                     f"{name}={value} needs a Learner to train; a Curve can only be read, so leave "
                     f"{name} out"
                 )
+        context = Context(optimizer, stage, train_steps, batch_size, schedule)
         return suggest(x, context, heuristic=heuristic, fallback=fallback)
 
-    from lrsuggest.training import probe
-    from lrsuggest.training.learner import Learner, whole
-    from lrsuggest.training.sweep import lr_find
+    from lrsuggest.training.learner import whole
 
-    if not isinstance(x, Learner):
-        raise UserError(
-            f"suggest_lr takes a lrsuggest Learner or a Curve, not a {type(x).__name__}; "
-            "wrap the model: Learner(model, loss_fn, batches, optimizer)"
-        )
     whole("replicates", replicates, 1)
     whole("probes", probes, 0)
     whole("steps", steps, 2)
-    context = Context(
-        optimizer or x.optimizer_name, stage or x.detected_stage, train_steps, batch_size
-    )
     if probe_steps is not None and not probes:
         raise UserError(f"probe_steps={probe_steps} says how long probes are; give probes too")
-    each = probe.length(probes, probe_steps, train_steps, steps) if probes else 0
-    planned = replace(
-        probe.cost(x, probes * each, probes if x.valid is not None else 0),
-        sweep_steps=replicates * steps,
-    )
-    if progress and (probes or replicates > 1):
-        _announce(planned)
-    sweeps = [
-        lr_find(x, start=start, end=end, steps=steps, seed=each_seed, progress=progress)
-        for each_seed in _seeds(seed, replicates)
-    ]
-    if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
-        warnings.warn(
-            f"the {replicates} sweeps are one and the same, since the batches come in a fixed "
-            "order: shuffle them, or leave replicates out",
-            LrsuggestWarning,
-            stacklevel=2,
+    from lrsuggest.training import probe
+    from lrsuggest.training.sweep import lr_find
+
+    with _lent(x, batches, valid) as learner:
+        context = Context(
+            optimizer or learner.optimizer_name,
+            stage or learner.detected_stage,
+            train_steps or learner.train_steps,
+            batch_size or learner.batch_size,
+            schedule,
         )
-    suggestion = replace(
-        suggest(
-            pool(sweeps),
-            context,
-            heuristic=heuristic,
-            fallback=fallback,
-            sweeps=sweeps if replicates > 1 else (),
-        ),
-        cost=Cost(sweep_steps=sum(len(sweep) for sweep in sweeps)),
-        planned=planned,
-    )
-    if not probes:
-        return suggestion
-    return probe.probe(
-        x, suggestion, probes, steps=each, train_steps=train_steps, seed=seed, progress=progress
-    )
+        each = probe.length(probes, probe_steps, context.train_steps, steps) if probes else 0
+        planned = replace(
+            probe.cost(learner, probes * each, probes if learner.valid is not None else 0),
+            sweep_steps=replicates * steps,
+        )
+        if progress and (probes or replicates > 1):
+            _announce(planned)
+        sweeps = [
+            lr_find(learner, start=start, end=end, steps=steps, seed=each_seed, progress=progress)
+            for each_seed in _seeds(seed, replicates)
+        ]
+        if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
+            warnings.warn(
+                f"the {replicates} sweeps are one and the same, since the batches come in a fixed "
+                "order: shuffle them, or leave replicates out",
+                LrsuggestWarning,
+                stacklevel=2,
+            )
+        suggestion = replace(
+            suggest(
+                pool(sweeps),
+                context,
+                heuristic=heuristic,
+                fallback=fallback,
+                sweeps=sweeps if replicates > 1 else (),
+            ),
+            cost=Cost(sweep_steps=sum(len(sweep) for sweep in sweeps)),
+            planned=planned,
+        )
+        if not probes:
+            return suggestion
+        return probe.probe(
+            learner,
+            suggestion,
+            probes,
+            steps=each,
+            train_steps=context.train_steps,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
+    """Set a rate where x takes its own from: each framework's own way.
+
+    A suggestion and a number stand for the rate of the parameter group that has the largest; the
+    others keep their ratios to it, with which it was found. A slice (`suggestion.slice`) sets
+    the groups' rates one by one, as in fastai.
+
+    Args:
+        rate: a suggestion, a number, or a slice.
+        x: what `suggest_lr` was given, in the middle of its training or before it.
+
+    Raises:
+        NoSuggestion: the suggestion has no rate and no fallback; nothing was changed.
+        UserError: x takes no rate, or not this one.
+    """
+    lr = rate if isinstance(rate, slice) else float(rate)
+    ends = [lr] if isinstance(lr, float) else [each for each in (lr.start, lr.stop) if each]
+    if not ends or not all(is_rate(float(each)) for each in ends):
+        raise UserError(f"the rate must be positive and finite; got {rate}")
+    found = adapter(x)
+    if found is not None:
+        found.apply(x, lr)
+        return
+    from lrsuggest.training.learner import Learner
+    from lrsuggest.training.one_cycle import group_rates
+
+    if not isinstance(x, Learner):
+        raise UserError(f"a rate is set in a Learner or a framework's; got {_kind(x)}")
+    x.set_lr(group_rates(lr, x.group_ratios()))
+
+
+def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]":
+    """Return what lends x as a Learner.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    found = adapter(x)
+    if found is not None:
+        lent: AbstractContextManager[Any] = found.borrowed(x, batches=batches, valid=valid)
+        return lent
+    from lrsuggest.training.learner import Learner
+
+    if not isinstance(x, Learner):
+        raise UserError(
+            f"suggest_lr takes a lrsuggest or fastai Learner, Lightning's (trainer, module), a "
+            f"Hugging Face Trainer or a Curve, not {_kind(x)}; wrap any other model: "
+            "Learner(model, loss_fn, batches, optimizer)"
+        )
+    for name, given in (("batches", batches), ("valid", valid)):
+        if given is not None:
+            raise UserError(f"a Learner has its own data: give it {name} there, not here")
+    return nullcontext(x)
+
+
+def _kind(x: object) -> str:
+    if isinstance(x, tuple):
+        return f"a tuple of {', '.join(type(each).__name__ for each in x)}"
+    return f"a {type(x).__name__}"
+
+
+def to_optuna(
+    suggestion: Suggestion,
+    trial: "BaseTrial | Study",
+    name: str = "lr",
+    *,
+    fallback: tuple[float, float] | None = None,
+) -> float:
+    """Narrow an Optuna study to the plausible interval, with the suggested rate tried first.
+
+        study = optuna.create_study()
+        to_optuna(suggestion, study)  # tried first
+        study.optimize(lambda trial: train(lr=to_optuna(suggestion, trial)), n_trials=20)
+
+    Args:
+        suggestion: what to search around.
+        trial: in the objective, a trial, which suggests a rate on a logarithmic scale from `low`
+            to `high`; before that, a study, into which the suggested rate is put as its next
+            trial unless it holds such a one already.
+        name: the parameter's name in the study.
+        fallback: (lowest, highest) rate to search if the suggestion is an abstention.
+
+    Returns:
+        The trial's rate; of a study the suggested one.
+
+    Raises:
+        UserError: the suggestion is an abstention and there is no fallback for it (for a study,
+            that which `suggest_lr` was given counts), the fallback is no range, or `trial` is
+            neither a trial nor a study.
+    """
+    from optuna import Study
+    from optuna.trial import BaseTrial
+
+    if isinstance(trial, Study):
+        rate = float(suggestion)
+        trial.enqueue_trial({name: rate}, skip_if_exists=True)
+        return rate
+    if not isinstance(trial, BaseTrial):
+        raise UserError(
+            f"to_optuna takes an Optuna trial or study, not a {type(trial).__name__}: "
+            "to_optuna(suggestion, trial)"
+        )
+    low, high = suggestion.low, suggestion.high
+    if low is None or high is None:
+        if fallback is None:
+            raise NoSuggestion(
+                f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
+                "fallback=(lowest, highest) to search a range of your own."
+            )
+        low, high = fallback
+        if not (is_rate(low) and is_rate(high) and low < high):
+            raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
+    return trial.suggest_float(name, low, high, log=True)
 
 
 def _seeds(seed: int | None, replicates: int) -> list[int | None]:

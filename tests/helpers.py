@@ -1,5 +1,6 @@
 """What several test modules build on."""
 
+import html.parser
 import io
 import tarfile
 from pathlib import Path
@@ -70,3 +71,30 @@ def damage(path: Path, how: str) -> Path:
     else:
         path.write_bytes({"cut": content[:half], "text": b"no archive"}.get(how, content))
     return path
+
+
+class Reader(html.parser.HTMLParser):
+    """What matters of a page; a tag that is not closed is a failure."""
+
+    VOID = ("meta", "br", "img", "link", "hr")
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.open, self.links, self.text, self.tags = [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        found = dict(attributes)
+        if "id" in found:
+            self.ids.append(found["id"])
+        self.links += [found[k] for k in ("href", "src", "xlink:href") if k in found]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)

@@ -1,12 +1,12 @@
 """The curve of a learning rate range test: what was measured, and how the test ended."""
 
-import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -158,33 +158,95 @@ class Curve:
         return cls(data["lr"], loss, smoothed=smoothed, skipped=skipped, ended=ended)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the columns lr, loss and skipped (0 or 1), a step a row."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(["lr", "loss", "skipped"])
-            for lr, loss, skip in zip(self.lr, self.loss, self.skipped, strict=True):
-                out.writerow([repr(float(lr)), repr(float(loss)), int(skip)])
+        """Write the columns lr, loss and skipped (0 or 1), a step a row.
+
+        Numbers are written so that `from_csv` reads the same bits. `smoothed` and `ended` are not
+        written; `to_json` keeps them.
+        """
+        from lrsuggest.curves import sheet
+
+        Path(path).write_text(sheet.write(self), "utf-8", newline="\n")
 
     @classmethod
     def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> "Curve":
-        """Read a file with a header that names the columns lr and loss (skipped is optional).
+        """Read a table of text whose header names the columns lr and loss.
+
+        Also learning_rate, train_loss and training_loss, in capitals or with spaces; `skipped` (0
+        or 1) is optional, other columns are left alone. Commas, semicolons or tabs divide the
+        columns, a point the decimals. Blank lines do not count; a loss may be nan or inf.
+
+        Args:
+            path: the file, UTF-8.
+            smoothed: whether the losses have been smoothed already.
 
         Raises:
-            UserError: the file is missing, lacks a column, or holds something not a number.
+            UserError: the file or a column is missing, a value is not a number, or the rates do
+                not rise; the sentence names the line and the value.
         """
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"{path} cannot be read as a curve: {reason}") from None
-        if not rows or not {"lr", "loss"} <= rows[0].keys():
-            raise UserError(f"{path} needs a header line with the columns lr and loss, then rows")
-        try:
-            lr = [float(row["lr"]) for row in rows]
-            loss = [float(row["loss"]) for row in rows]
-            skipped = [bool(int(row.get("skipped") or 0)) for row in rows]
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{path} holds something that is not a number: {error}") from None
-        ended = Ended.COMPLETED if np.isfinite(loss).all() else Ended.NON_FINITE
-        return cls(lr, loss, smoothed=smoothed, skipped=skipped, ended=ended)
+        from lrsuggest.curves import sheet
+
+        return sheet.read(path, smoothed=smoothed)
+
+    @classmethod
+    def from_fastai(cls, recorder: Any) -> "Curve":
+        """Read `learn.recorder` after fastai 2's `learn.lr_find()`.
+
+        The recorded moving average is undone (lrsuggest/curves/finders.py), so these are the
+        losses themselves, to within 1e-4 of the average's size.
+
+        Raises:
+            UserError: it holds no range test, or a training run has replaced it.
+        """
+        from lrsuggest.curves import finders
+
+        return finders.fastai(recorder)
+
+    @classmethod
+    def from_lightning(cls, finder: Any) -> "Curve":
+        """Read what Lightning's `Tuner(trainer).lr_find(...)` returns.
+
+        The recorded moving average is undone, its exponent too high by one included. A step
+        whose `training_step` returned None counts as skipped. Under gradient accumulation
+        Lightning records the last batch of each step, divided by their number.
+
+        Raises:
+            UserError: it holds no results.
+        """
+        from lrsuggest.curves import finders
+
+        return finders.lightning(finder)
+
+    @classmethod
+    def from_torch_lr_finder(
+        cls, history: Mapping[str, Sequence[Any]], *, smooth_f: float = 0.05
+    ) -> "Curve":
+        """Read `LRFinder.history` of torch-lr-finder; its smoothing is undone.
+
+        Args:
+            history: lists "lr" and "loss".
+            smooth_f: what `range_test` was given.
+
+        Raises:
+            UserError: it holds no range test, or smooth_f is out of range.
+        """
+        from lrsuggest.curves import finders
+
+        return finders.torch_lr_finder(history, smooth_f)
+
+    @classmethod
+    def from_ignite(cls, finder: Any, *, smooth_f: float = 0.05) -> "Curve":
+        """Read ignite's `FastaiLRFinder` after its run; its smoothing is undone.
+
+        Each rate ignite records is the next step's, which is put right. The first step ran at a
+        rate that was not recorded, and is left out.
+
+        Args:
+            finder: with `get_results()`.
+            smooth_f: what `attach` was given.
+
+        Raises:
+            UserError: it holds no range test, or smooth_f is out of range.
+        """
+        from lrsuggest.curves import finders
+
+        return finders.ignite(finder, smooth_f)

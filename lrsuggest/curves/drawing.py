@@ -12,6 +12,9 @@ from lrsuggest.curves.smoothing import smooth, usable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from lrsuggest.curves.suggestion import Suggestion
 
 _MARKS = "ovs^DPX<>dph"  # the star is kept for hand-picked rates
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  # Okabe and Ito
@@ -59,12 +62,33 @@ def draw(
                 mew=1.6 if name == chosen else 0.6,
                 label=f"{name}: {rate:.1e}",
             )
-        fall = max(float(calm.max() - calm.min()), 1e-12)
+        fall = max(float(np.ptp(calm)), 1e-3 * float(np.abs(calm).max()), 1e-12)
         ax.set_ylim(float(calm.min()) - 0.12 * fall, float(calm.max()) + 0.25 * fall)
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel("training loss")
+    ax.ticklabel_format(axis="y", useOffset=False)
     legend(ax)
+
+
+def draw_suggestion(ax: "Axes", found: "Suggestion") -> None:
+    """Draw a suggestion's curve, candidates, plausible interval, replicates and probes."""
+    draw(ax, found.curve, found.candidates, chosen=found.heuristic if found.lr else None)
+    if found.low is not None and found.high is not None:
+        ax.axvspan(found.low, found.high, color=_COLOURS[0], alpha=0.1, lw=0, zorder=0)
+    picks = [pick for pick in found.replicates if pick is not None]
+    if picks:
+        foot = ax.get_xaxis_transform()
+        label = f"picks of {len(found.replicates)} sweeps"
+        ax.plot(picks, [0.03] * len(picks), "k|", ms=12, mew=1.5, transform=foot, label=label)
+    if found.probes:
+        draw_probes(ax, found.probes, found.lr)
+    legend(ax)
+
+
+def leave_room(figure: "Figure", found: "Suggestion") -> None:
+    """Lay a figure out so that probes, if there are any, have room above the axes."""
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.74 if found.probes else 1))
 
 
 def legend(ax: "Axes") -> None:
@@ -95,6 +119,6 @@ def draw_probes(ax: "Axes", probes: Sequence[tuple[float, float]], lr: float | N
     if lr is not None:
         for each in (ax, top):
             each.axvline(lr, color="#0072B2", ls=":", lw=1.2, label=f"after the probes: {lr:.1e}")
-    top.margins(y=0.35)
+    top.margins(y=0.5)
     top.tick_params(labelbottom=False, labelsize=8)
     top.set_ylabel("probe's loss", fontsize=8)

@@ -40,6 +40,7 @@ class Abstention:
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 STAGES = ("frozen", "unfrozen", "finetune", "scratch")
+SCHEDULES = ("one_cycle", "constant")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Context:
             all trainable from the start) or "scratch".
         train_steps: optimizer steps planned for the training run.
         batch_size: examples per optimizer step.
+        schedule: "one_cycle" or "constant".
 
     Raises:
         UserError: a name is unknown or a count is not positive.
@@ -61,11 +63,13 @@ class Context:
     stage: str | None = None
     train_steps: int | None = None
     batch_size: int | None = None
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("stage", self.stage, STAGES),
+            ("schedule", self.schedule, SCHEDULES),
         ):
             if value is not None and value not in known:
                 raise UserError(

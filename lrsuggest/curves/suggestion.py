@@ -1,18 +1,19 @@
 """What a curve suggests, how sure that is, and why."""
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lrsuggest.curves.consensus import eighty
 from lrsuggest.curves.curve import Curve, Ended
-from lrsuggest.curves.drawing import draw, draw_probes, legend
+from lrsuggest.curves.drawing import draw_suggestion, leave_room
 from lrsuggest.curves.heuristics import Abstention, Context, is_rate
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
+from lrsuggest.curves.wording import sure, what, why
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Suggestion:
-    """A suggested maximum rate for one-cycle training.
+    """A suggested rate: the maximum of one-cycle training, unless `schedule` is "constant".
 
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.
@@ -74,6 +75,7 @@ class Suggestion:
             broken off as clearly worse.
         cost: what was spent.
         planned: what could have been spent at most, known before the first step.
+        schedule: "one_cycle" or "constant" where the caller named one; None means one-cycle.
     """
 
     lr: float | None
@@ -90,6 +92,7 @@ class Suggestion:
     probes: tuple[tuple[float, float], ...] = ()
     cost: Cost = Cost()
     planned: Cost = Cost()
+    schedule: str | None = None
 
     def __float__(self) -> float:
         """Return the rate.
@@ -107,18 +110,8 @@ class Suggestion:
         )
 
     def __str__(self) -> str:
-        if self.lr is None:
-            return f"No suggestion. {' '.join(self.reasons)}"
-        sure = "reliable" if self.reliable else "unsure: " + " ".join(self.reasons)
-        by = self.heuristic
-        if self.replicates:
-            found = [pick for pick in self.replicates if pick is not None]
-            spread = f", {min(found):.2g} to {max(found):.2g}" if found else ""
-            by += f" on {len(self.replicates)} sweeps{spread}"
-        if self.probes:
-            done = [value for _, value in self.probes if math.isfinite(value)]
-            by += f", then {len(self.probes)} probes, best loss {min(done):.3g}"
-        return f"{self.lr:.2g} ({self.low:.2g} to {self.high:.2g}, by {by}; {sure})"
+        """Say in three lines what, how sure, and why."""
+        return "\n".join((what(self), sure(self), why(self)))
 
     @property
     def slice(self) -> slice:
@@ -134,25 +127,50 @@ class Suggestion:
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the raw and the smoothed curve with every candidate; returns the axes.
 
-        The replicates' picks stand as ticks at the foot. The probes have axes of their own above,
-        a third as high, for which axes that are given must have room.
+        The plausible interval is shaded; the replicates' picks stand as ticks at the foot. The
+        probes have axes of their own above, a third as high, for which axes that are given must
+        have room.
         """
         if ax is None:
             from matplotlib import pyplot as plt
 
             figure = plt.figure(figsize=(7, 5.6 if self.probes else 4.2))
-            figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.74 if self.probes else 1))
+            leave_room(figure, self)
             ax = figure.add_subplot()
-        draw(ax, self.curve, self.candidates, chosen=self.heuristic if self.lr else None)
-        found = [pick for pick in self.replicates if pick is not None]
-        if found:
-            foot = ax.get_xaxis_transform()
-            label = f"picks of {len(self.replicates)} sweeps"
-            ax.plot(found, [0.03] * len(found), "k|", ms=12, mew=1.5, transform=foot, label=label)
-        if self.probes:
-            draw_probes(ax, self.probes, self.lr)
-        legend(ax)
+        draw_suggestion(ax, self)
         return ax
+
+    def _repr_html_(self) -> str:
+        from lrsuggest.curves.page import fragment
+
+        return fragment(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Give a notebook both forms; without this the plain one would be the dataclass's."""
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
+    def to_html(
+        self, path: str | Path, *, title: str = "Suggested learning rate", date: object = None
+    ) -> None:
+        """Write one offline page: the three lines, the curve, every reading, the numbers.
+
+        The same suggestion gives the same bytes.
+
+        Args:
+            path: the file.
+            title: the page's heading.
+            date: shown as it prints, if given; no clock is read.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        from lrsuggest.curves.page import render
+
+        text = render(self, title, date)
+        try:
+            Path(path).write_text(text, "utf-8", newline="\n")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def suggest(
@@ -194,7 +212,7 @@ def suggest(
     if isinstance(pick, Abstention):
         return Suggestion(
             None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
-            context.stage, fallback, picks,
+            context.stage, fallback, picks, schedule=context.schedule,
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]
     if curve.ended == Ended.COMPLETED and not np.isfinite(curve.loss).all():
@@ -214,8 +232,8 @@ def suggest(
     if 2 * len(found) < len(picks):
         reasons.append(f"Alone, {len(picks) - len(found)} of the {len(picks)} sweeps give no rate.")
     ends = eighty(curve, context) if heuristic == "consensus" else None
-    around = [*found, *(ends or (*both, pick / _HALF_DECADE, pick * _HALF_DECADE))]
+    around = [pick, *found, *(ends or (*both, pick / _HALF_DECADE, pick * _HALF_DECADE))]
     return Suggestion(
         pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
-        context.stage, fallback, picks,
+        context.stage, fallback, picks, schedule=context.schedule,
     )  # fmt: skip

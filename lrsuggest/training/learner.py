@@ -4,14 +4,14 @@ import contextlib
 import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol, SupportsIndex, get_args
+from typing import Any, Protocol, SupportsIndex, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.training.precision import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -47,7 +47,7 @@ def count(batch: Any) -> int:
     return next((count(part) for part in parts if isinstance(part, Tensor | list | tuple)), 1)
 
 
-def _scalar(loss: Any) -> Tensor:
+def scalar(loss: Any) -> Tensor:
     """Return a loss that can be trained on.
 
     Raises:
@@ -93,6 +93,8 @@ class Learner:
         device: where the model lives; by default where its first parameter is.
         accumulate: batches per optimizer step.
         clip_norm: largest gradient norm, None for no clipping.
+        train_steps: planned optimizer steps, where a plan stands already; None where it does not.
+        batch_size: examples per optimizer step, None where not known.
 
     Raises:
         UserError: a value cannot be used; the sentence says how to mend it.
@@ -112,6 +114,8 @@ class Learner:
         device: torch.device | str | None = None,
         accumulate: int = 1,
         clip_norm: float | None = None,
+        train_steps: int | None = None,
+        batch_size: int | None = None,
     ) -> None:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
@@ -145,6 +149,8 @@ class Learner:
             model.to(self.device)
         self.accumulate = accumulate
         self.clip_norm = clip_norm
+        self.train_steps = train_steps
+        self.batch_size = batch_size
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
     @property
@@ -165,11 +171,16 @@ class Learner:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def group_ratios(self) -> list[float]:
-        """Return each group's rate over the largest, in the optimizer's order."""
-        top = self.lr
-        if top <= 0:
-            return [1.0] * len(self.optimizer.param_groups)
-        return [float(group["lr"]) / top for group in self.optimizer.param_groups]
+        """Return each group's rate over the largest, in the optimizer's order.
+
+        Where a schedule begins at zero, the rates it warms up to tell.
+        """
+        groups = self.optimizer.param_groups
+        rates = [float(group["lr"]) for group in groups]
+        if not any(rates):
+            rates = [float(group.get("initial_lr", 0.0)) for group in groups]
+        top = max(rates)
+        return [rate / top for rate in rates] if top > 0 else [1.0] * len(rates)
 
     def set_lr(self, rates: Iterable[float]) -> None:
         """Set each group's rate, in the optimizer's order."""
@@ -205,7 +216,7 @@ class Learner:
         """Return (scalar loss, output, target) of a batch already on the device."""
         with self._autocast():
             if self.forward is not None:
-                return _scalar(self.forward(self.model, batch)), None, None
+                return scalar(self.forward(self.model, batch)), None, None
             if isinstance(batch, Mapping):
                 output = self.model(**batch)
                 loss = getattr(output, "loss", None)
@@ -214,7 +225,7 @@ class Learner:
                         "batches yields dicts, but the model's output has no .loss; give "
                         "forward=lambda model, batch: loss"
                     )
-                return _scalar(loss), output, None
+                return scalar(loss), output, None
             if not isinstance(batch, list | tuple) or len(batch) != 2:
                 raise UserError(
                     f"a batch must be (input, target) or a dict; got a {type(batch).__name__}; "
@@ -224,7 +235,7 @@ class Learner:
                 raise UserError("give loss_fn(output, target), or forward(model, batch)")
             inputs, target = batch
             output = self.model(inputs)
-            return _scalar(self.loss_fn(output, target)), output, target
+            return scalar(self.loss_fn(output, target)), output, target
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on the next `accumulate` batches.

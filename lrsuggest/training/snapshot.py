@@ -2,7 +2,8 @@
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -26,12 +27,23 @@ def held_by(*sources: object) -> Iterator[object]:
         yield source
         # __dict__, not getattr: a DataLoader warns or raises on some of its own properties.
         held = getattr(source, "__dict__", {})
-        todo += [held.get(name) for name in ("generator", "sampler", "batch_sampler", "dataset")]
+        names = ("generator", "rng", "sampler", "batch_sampler", "dataset")
+        todo += [held.get(name) for name in names]
+        several = held.get("loaders")  # what draws from more than one keeps them so
+        todo += several if isinstance(several, tuple) else ()
 
 
-def generators(*sources: object) -> list[torch.Generator]:
-    """Return every torch generator that the sources hold."""
-    return [each for each in held_by(*sources) if isinstance(each, torch.Generator)]
+def generators(*sources: object) -> list[torch.Generator | random.Random]:
+    """Return every generator of torch's or Python's that the sources hold."""
+    kinds = torch.Generator | random.Random
+    return [each for each in held_by(*sources) if isinstance(each, kinds)]
+
+
+def _rewind(generator: torch.Generator | random.Random) -> Callable[[], object]:
+    """Return what puts a generator back to its present state."""
+    if isinstance(generator, random.Random):
+        return partial(generator.setstate, generator.getstate())
+    return partial(generator.set_state, generator.get_state())
 
 
 def gpu_room(device: torch.device) -> int:
@@ -39,10 +51,22 @@ def gpu_room(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0]
 
 
-def _cuda_states() -> list[Tensor] | None:
-    """The random state of every CUDA device, None where CUDA is not in use."""
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.cuda.get_rng_state_all() if in_use else None
+class RandomStates:
+    """The random states of torch (CPU and every CUDA device in use), numpy and Python, as now."""
+
+    def __init__(self) -> None:
+        self._host = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        self._cuda = torch.cuda.get_rng_state_all() if in_use else None
+
+    def restore(self) -> None:
+        """Put them back."""
+        python, numpy, cpu = self._host
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
 
 
 class Snapshot:
@@ -74,10 +98,9 @@ class Snapshot:
         ]
         self._stepped = optimizer.__dict__.get("_opt_called")
         self._scaler = copy.deepcopy(learner.scaler.state_dict())
-        self._random = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-        self._cuda = _cuda_states()
+        self._random = RandomStates()
         sources = (learner.batches, learner.valid)
-        self._generators = [(g, g.get_state()) for g in generators(*sources)]
+        self._rewinds = [_rewind(each) for each in generators(*sources)]
         self._iterators = [
             (each, each._iterator) for each in held_by(*sources) if isinstance(each, DataLoader)
         ]
@@ -153,14 +176,9 @@ class Snapshot:
         # Before the generators: a loader's new worker processes draw their seed from one.
         for loader, iterator in self._iterators:
             loader._iterator = iterator
-        python, numpy, cpu = self._random
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state_all(self._cuda)
-        for generator, state in self._generators:
-            generator.set_state(state)
+        self._random.restore()
+        for rewind in self._rewinds:
+            rewind()
 
     def rewind(self) -> None:
         """Restore within the block: put everything back, living workers still set aside."""

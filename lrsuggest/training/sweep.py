@@ -60,7 +60,10 @@ def seed_everything(learner: Learner, seed: int) -> None:
     np.random.seed(seed % 2**32)
     random.seed(seed)
     for generator in generators(learner.batches):
-        generator.manual_seed(seed)
+        if isinstance(generator, random.Random):
+            generator.seed(seed)
+        else:
+            generator.manual_seed(seed)
 
 
 def lr_find(

@@ -1,4 +1,6 @@
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +50,44 @@ def test_csv_round_trip_is_exact(tmp_path):
     assert back.ended is Ended.NON_FINITE
 
 
+rates = st.floats(0, exclude_min=True, allow_infinity=False)
+rows = st.lists(st.tuples(rates, st.floats(), st.booleans()), min_size=1, unique_by=lambda r: r[0])
+
+
+@given(rows)
+def test_csv_keeps_every_bit(rows):
+    lr, loss, skipped = (list(each) for each in zip(*sorted(rows), strict=True))
+    curve = Curve(lr, loss, skipped=skipped)
+    with tempfile.TemporaryDirectory() as folder:
+        curve.to_csv(Path(folder) / "curve.csv")
+        back = Curve.from_csv(Path(folder) / "curve.csv")
+    assert back.lr.tobytes() == curve.lr.tobytes()
+    numbers = ~np.isnan(curve.loss)  # there are many NaN, and only one is written
+    assert back.loss[numbers].tobytes() == curve.loss[numbers].tobytes()
+    assert np.isnan(back.loss[~numbers]).all()
+    assert back.skipped.tolist() == skipped
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lr,loss\n1e-3,2.5\n1e-2,nan\n",
+        "\ufefflr;loss\n1e-3;2.5\n1e-2;NaN\n",
+        "LR\tTrain Loss\n1e-3\t2.5\n1e-2\tNAN\n",
+        "\r\n\r\nno, Learning_Rate ,train/loss,skipped\r\n0, 1e-3 ,2.5,\r\n,,,\r\n1,1e-2,nan,0\r\n",
+        'training-loss,"lr"\r2.5,"0.001"\rnan,"0.01"\r',
+    ],
+)
+def test_a_csv_of_another_make_is_read(tmp_path, text):
+    path = tmp_path / "curve.csv"
+    path.write_bytes(text.encode())
+    curve = Curve.from_csv(path, smoothed=True)
+    np.testing.assert_array_equal(curve.lr, [1e-3, 1e-2])
+    np.testing.assert_array_equal(curve.loss, [2.5, np.nan])
+    assert (curve.smoothed, curve.ended) == (True, Ended.NON_FINITE)
+    assert not curve.skipped.any()
+
+
 def test_arrays_are_copies_and_cannot_be_changed():
     loss = np.ones(3)
     curve = Curve([1, 2, 3], loss)
@@ -76,17 +116,45 @@ def test_what_is_no_curve_is_refused_with_its_value(lr, loss, more, says):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "header line"), ("rate,loss\n1,2\n", "header line"), ("lr,loss\n1,two\n", "not a number"),
-     ("lr,loss\n1\n", "not a number")],
-)  # fmt: skip
-def test_a_bad_csv_is_refused(tmp_path, text, says):
+    [
+        ("", "needs a header line with the columns lr and loss, then rows"),
+        ("lr,loss\n", "needs a header line"),
+        ("rate,loss\n1,2\n", r"needs a header line.*its first line is 'rate, loss'"),
+        ("lr loss\n1 2\n", r"its first line is 'lr loss'"),
+        ("1e-3,2.5\n1e-2,2.4\n", r"its first line is '1e-3, 2.5'"),
+        ("lr,loss,train_loss\n1,2,3\n", "has loss and train_loss for loss; leave one"),
+        ("lr,loss\n1,two\n", "line 2: loss is not a number; it is 'two'"),
+        ("lr,loss\n1e-3,2\n\n1e-2,\n", "line 4: loss is not a number; it is empty"),
+        ("lr,loss\n1\n", "line 2 has 1 values, but the header has 2$"),
+        ("lr,loss\n0,001,2,5\n", "line 2 has 4 values.*with a point, not a comma"),
+        ("lr;loss\n0,001;2,5\n", "line 2: lr 0,001 has a decimal comma; write 0.001"),
+        ("lr;loss\n1e-3;-1,5e3\n", "line 2: loss -1,5e3 has a decimal comma; write -1.5e3"),
+        ("lr,loss\n1e-3,2\n1e-3,2\n", "line 3: lr 0.001 comes after 0.001, but.*it rises"),
+        ("lr,loss\n1e-2,2\n1e-3,2\n", "line 3: lr 0.001 comes after 0.01"),
+        ("lr,loss\n1e-3,2\ninf,2\n", "line 3: lr must be positive and finite; it is inf"),
+        ("lr,loss\n0,2\n", "line 2: lr must be positive and finite; it is 0"),
+        ("lr,loss,skipped\n1e-3,2,no\n", "line 2: skipped must be 0 or 1; it is 'no'"),
+        ('lr,loss\n1e-3,"2\n', "is no CSV: unexpected end of data"),
+    ],
+)
+def test_a_bad_csv_is_refused_in_one_sentence(tmp_path, text, says):
     path = tmp_path / "curve.csv"
     path.write_text(text)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=says) as refused:
         Curve.from_csv(path)
+    assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
     assert path.read_text() == text
+
+
+def test_what_is_no_text_is_refused(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         Curve.from_csv(tmp_path / "absent.csv")
+    with pytest.raises(UserError, match="Is a directory"):
+        Curve.from_csv(tmp_path)
+    (tmp_path / "curve.csv").write_text("lr,loss\n1e-3,2\n", "utf-16")
+    with pytest.raises(UserError, match="it is no UTF-8 text; save it as CSV in UTF-8"):
+        Curve.from_csv(tmp_path / "curve.csv")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"lr": 3}'])

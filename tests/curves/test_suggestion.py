@@ -1,13 +1,21 @@
+import re
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
 from helpers import make_learner, sweep_like
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
 from lrsuggest.curves.curve import Ended
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.heuristics import STAGES, Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import suggest
+from lrsuggest.curves.wording import HELD, MEANT
+from lrsuggest.evidence.recorded import load
+from lrsuggest.evidence.tuning import intervals, read_folds
 
 matplotlib.use("agg")
 
@@ -19,7 +27,78 @@ def test_a_good_curve_gives_a_reliable_rate_within_its_interval():
     assert suggestion.low < suggestion.lr < suggestion.high
     assert float(suggestion) == suggestion.lr == suggestion.candidates["consensus"]
     assert {"steepest", "min_10", "fastai_valley"} <= suggestion.candidates.keys()
-    assert "reliable" in str(suggestion)
+
+
+@given(st.integers(0, 10**6), st.floats(-6, 6), st.sampled_from([None, *STAGES]))
+def test_the_rate_always_lies_in_its_interval(seed, shift, stage):
+    rng = np.random.default_rng(seed)
+    lr, loss = sweep_like(int(rng.integers(20, 120)), bottom=10 ** rng.uniform(-4, 0), noise=0.05,
+                          seed=seed)  # fmt: skip
+    end = int(rng.integers(10, len(lr) + 1))
+    steps = int(10 ** rng.uniform(0, 6))
+    with np.errstate(all="raise"):
+        found = suggest_lr(Curve(lr[:end] * 10**shift, loss[:end]), stage=stage, train_steps=steps)
+    if found.lr is not None:
+        assert found.low <= found.lr <= found.high
+
+
+def test_three_lines_say_what_how_sure_and_why():
+    found = suggest_lr(Curve(*sweep_like(noise=0.02)), stage="unfrozen")
+    what, sure, why = str(found).split("\n")
+    low, lr, high = (f"{rate:.2g}" for rate in (found.low, found.lr, found.high))
+    assert what.startswith(f"Maximum learning rate {lr}, plausibly {low} to {high}; over layer gro")
+    assert what.endswith(f"{found.slice.start:.2g} to {lr}.")
+    assert sure.startswith("Reliable: nothing about the curve speaks against it.")
+    assert "only a head trains" not in sure
+    others = {k: v for k, v in found.candidates.items() if k != "consensus"}
+    inside = [rate for rate in others.values() if found.low <= rate <= found.high]
+    assert why.startswith(f"Why: read by consensus; {len(inside)} of {len(others)} other readings")
+    far = max(others, key=lambda name: abs(np.log10(others[name] / found.lr)))
+    assert why.endswith(f"the farthest off is {far} at {others[far]:.2g}.")
+    assert "only a head trains" in str(suggest_lr(found.curve, stage="frozen"))
+    assert str(suggest_lr(found.curve, schedule="constant")).startswith("Constant learning rate 0.")
+    by_slope = str(suggest_lr(found.curve, heuristic="steepest"))
+    assert "read by steepest;" in by_slope
+    assert "was not measured" in by_slope
+
+
+def test_the_coverage_it_states_is_the_recorded_one():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "consensus.md").read_text("utf-8")
+    assert re.findall(r"\| consensus \| \d+ \| (\d+)% \|", page) == [str(HELD)]
+    assert f"## {MEANT} % interval" in page
+    tasks = load()
+    table = intervals(tasks, read_folds())
+    per_task = table[table.contestant == "consensus"].groupby("task").covered.mean()
+    assert round(100 * per_task.mean()) == HELD
+    heads = [task.label for task in tasks if task.stage == "frozen" and task.label in per_task]
+    assert per_task[heads].mean() < HELD / 200  # "far fewer"
+
+
+def test_doubts_and_abstentions_are_said_first():
+    lr, loss = sweep_like()
+    doubted = suggest_lr(Curve(lr, loss, ended="data ran out"))
+    what, sure, why = str(doubted).split("\n")
+    assert what.startswith("Maximum learning rate")
+    assert sure.startswith("Not reliable, for the reasons below.")
+    assert why.startswith("Why: The data ran out before every planned rate was tried. Read by con")
+    flat = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7))
+    what, sure, why = str(suggest_lr(flat)).split("\n")
+    assert what == "No suggestion: this curve supports no learning rate."
+    assert sure == "Not reliable: without a rate there is no interval either."
+    assert why.startswith("Why: The loss is flat: no rate on the curve changed it. float() raises")
+    assert why.endswith("usual without a curve: 0.01 for Adam, 0.1 for SGD.")
+    assert str(suggest_lr(flat, fallback=3e-3)).endswith("float() gives your fallback, 0.003.")
+    rising = suggest_lr(Curve(flat.lr, np.geomspace(1, 1e6, 100)))
+    assert str(rising).endswith("to go on with a rate of your own.")
+
+
+@given(st.lists(st.floats(), max_size=40), st.sampled_from([None, *STAGES]))
+def test_there_are_always_three_lines(loss, stage):
+    lr = np.geomspace(1e-7, 10, max(len(loss), 2))[: len(loss)]
+    with np.errstate(all="ignore"):
+        lines = str(suggest_lr(Curve(lr, loss), stage=stage)).split("\n")
+    assert len(lines) == 3
+    assert all(line.endswith(".") for line in lines)
 
 
 def test_another_reading_can_be_followed():
@@ -41,7 +120,6 @@ def test_an_abstention_raises_with_its_reason_unless_a_fallback_is_named():
     assert float(suggest_lr(flat, fallback=1)) == 1.0
     with pytest.raises(UserError, match="fallback must be a positive rate, or None; got -3"):
         suggest_lr(flat, fallback=-3)
-    assert "No suggestion" in str(suggestion)
     suggestion.plot()
 
 
@@ -71,6 +149,9 @@ def test_the_plot_shows_both_curves_and_every_candidate():
     assert labels[:2] == ["measured", "smoothed"]
     assert len(labels) == 2 + len(suggestion.candidates)
     assert axes.get_xscale() == "log"
+    (shaded,) = axes.patches
+    ends = shaded.get_x(), shaded.get_x() + shaded.get_width()
+    np.testing.assert_allclose(ends, (suggestion.low, suggestion.high))
 
 
 def test_a_learner_is_swept_and_told_from_anything_else():
@@ -79,7 +160,7 @@ def test_a_learner_is_swept_and_told_from_anything_else():
     suggestion = suggest_lr(learner, seed=0, steps=60)
     assert 1e-4 < suggestion.lr < 1
     assert all((a == b).all() for a, b in zip(weights, learner.model.parameters(), strict=True))
-    with pytest.raises(UserError, match="not a Sequential; wrap the model"):
+    with pytest.raises(UserError, match="not a Sequential; wrap any other model"):
         suggest_lr(learner.model)
     with pytest.raises(UserError, match="stage 'head' is unknown"):
         suggest_lr(learner, stage="head")

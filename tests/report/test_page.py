@@ -1,11 +1,10 @@
-import html.parser
 import math
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import sweep_like
+from helpers import Reader, sweep_like
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.response import Response, TaskEvidence
@@ -28,33 +27,6 @@ def task(label="faces 48x48", *, synthetic=False, loss=None, hand_picked=((2e-3,
 
 
 STORY = Story("First look", "python -m lrsuggest.bench", 10)
-
-
-class Reader(html.parser.HTMLParser):
-    """Collects what matters and fails on tags that do not close."""
-
-    VOID = ("meta", "br", "img", "link", "hr")
-
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.open, self.links, self.text, self.tags = [], [], [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        found = dict(attributes)
-        if "id" in found:
-            self.ids.append(found["id"])
-        self.links += [found[k] for k in ("href", "src", "xlink:href") if k in found]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def test_one_page_tells_it_all_and_asks_for_nothing_else():

@@ -1,0 +1,103 @@
+"""A fastai Learner lent as one of ours: trained as `learn.fit` would, handed back as it was."""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import nn
+
+from lrsuggest.adapters.fastai_learner import FastaiLearner
+from lrsuggest.adapters.fastai_optimizer import kinds
+from lrsuggest.adapters.keeping import Kept
+from lrsuggest.errors import UserError
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.one_cycle import group_rates
+from lrsuggest.training.snapshot import Snapshot
+
+_REFUSED = {
+    "DataParallel": "train on one device",
+    "DistributedDataParallel": "train on one device",
+    "OptimizedModule": "give the model as it was before torch.compile",
+    "ParallelTrainer": "leave it out with learn.detach_parallel()",
+    "DistributedTrainer": "leave it out with learn.detach_distributed()",
+    "ModelToHalf": "use learn.to_fp16()",
+    "NonNativeMixedPrecision": "use learn.to_fp16()",
+    "GANTrainer": "a range test reads one loss, and a GAN has two",
+}
+
+
+def owns(x: object) -> bool:
+    """Say whether x is a fastai Learner."""
+    module = sys.modules.get("fastai.learner")
+    return module is not None and isinstance(x, module.Learner)
+
+
+@contextlib.contextmanager
+def borrowed(
+    x: Any, *, batches: Iterable[Any] | None = None, valid: Iterable[Any] | None = None
+) -> Iterator[Learner]:
+    """Lend a fastai Learner as one of ours; all of it is as it was afterwards, also on an error.
+
+    Args:
+        x: a fastai Learner: before, between or in the middle of its fits.
+        batches: what to train on instead of `x.dls.train`.
+        valid: what to validate on instead of `x.dls.valid`.
+
+    Raises:
+        UserError: it trains in a way that a range test cannot follow.
+    """
+    if "lr_finder" in vars(x):
+        raise UserError(
+            "this fastai Learner is in the middle of a range test; a callback that asks for a "
+            "rate returns first thing if hasattr(self.learn, 'lr_finder')"
+        )
+    for part in (x.model, *x.cbs):
+        for name in kinds(part) & _REFUSED.keys():
+            raise UserError(f"a range test cannot follow fastai's {name}: {_REFUSED[name]}")
+    roots = [x.model]
+    if "OptimWrapper" in kinds(x.opt_func):  # an instance: the optimizer that a first fit takes
+        roots += [vars(x.opt_func), vars(x.opt_func.opt)]
+    unfrozen = _unfrozen(x.model)
+    with Kept(*roots, model=x.model):
+        learner = FastaiLearner(x, batches, valid, unfrozen=unfrozen)
+        with Snapshot(learner):
+            yield learner
+
+
+def apply(x: Any, lr: float | slice) -> None:
+    """Set the rate that `learn.fit` and `learn.fit_one_cycle` take where they are given none.
+
+    A number goes to the fastest layer group and the groups keep their ratios: the optimizer's or,
+    before there is one, those of `learn.lr`. A slice is spread over the groups by fastai.
+
+    Raises:
+        UserError: a rate is not positive and finite.
+    """
+    group_rates(lr, [1.0])
+    if x.opt is None and "lr" in getattr(x.opt_func, "keywords", {}):
+        x.create_opt()  # done later, it would put the rate of opt_func in this one's place
+    if isinstance(lr, slice):
+        x.lr = lr
+    elif x.opt is not None:
+        rates = [float(hyper["lr"]) for hyper in x.opt.hypers]
+        top = max(rates)
+        x.lr = [lr * rate / top for rate in rates] if min(rates) < top else lr
+    elif isinstance(x.lr, slice):
+        x.lr = slice(x.lr.start and x.lr.start * lr / x.lr.stop, lr)
+    elif isinstance(x.lr, Iterable):
+        x.lr = [lr * rate / max(x.lr) for rate in x.lr]
+    else:
+        x.lr = lr
+    if x.opt is not None:
+        x.opt.set_hypers(lr=x.lr)
+
+
+def _unfrozen(model: nn.Module) -> bool:
+    """Say whether the first weights train now and did not in the last fit.
+
+    fastai's optimizers keep gradients, as zeros: what was frozen never had any.
+    """
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    had = [p.grad is not None for p in weights]
+    return any(had) and not had[0] and weights[0].requires_grad

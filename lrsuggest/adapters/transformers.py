@@ -1,0 +1,235 @@
+"""A Hugging Face Trainer as a Learner: its own loaders, loss, optimizer and precision.
+
+The loop is made here, not by `train()`, which counts, logs, evaluates and saves. What is trained
+is the Trainer's: `get_train_dataloader`, `get_batch_samples` (so many batches for one step, their
+labels counted together), `training_step` (`compute_loss`, autocast, backward), `max_grad_norm`,
+the optimizer of `create_optimizer`. Read from transformers 5.23 (trainer.py) and accelerate 1.15.
+"""
+
+import contextlib
+import copy
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from lrsuggest.adapters.keeping import Kept
+from lrsuggest.adapters.rates import planned, set_rates
+from lrsuggest.adapters.transformers_steps import Batches, TrainersLearner
+from lrsuggest.errors import UserError
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.one_cycle import group_rates
+from lrsuggest.training.snapshot import Snapshot
+
+# They step within the backward pass, or project gradients on axes that a test of a hundred steps
+# would never see renewed.
+_REFUSED = ("galore", "apollo", "lomo", "layerwise")
+
+
+def owns(x: object) -> bool:
+    """Say whether x is a `transformers.Trainer`."""
+    module = sys.modules.get("transformers.trainer")
+    return module is not None and isinstance(x, module.Trainer)
+
+
+@contextlib.contextmanager
+def borrowed(
+    x: Any, *, batches: Iterable[Any] | None = None, valid: Iterable[Any] | None = None
+) -> Iterator[Learner]:
+    """Lend a Trainer as a Learner; all of it is as it was afterwards, also on an error.
+
+    Where the Trainer has no optimizer yet, `create_optimizer` makes one that is gone afterwards.
+    Callbacks, loggers among them, hear nothing meanwhile. In a callback within `train()` the
+    Learner goes on from the present weights, in the order of the next epoch.
+
+    Args:
+        x: a `transformers.Trainer`, before, between or in the middle of its trainings.
+        batches: re-iterable of what to train on instead of `get_train_dataloader()`.
+        valid: re-iterable of what to evaluate on instead of `get_eval_dataloader()`, which is
+            asked only if there is one evaluation set.
+
+    Raises:
+        UserError: it trains in a way that a sweep cannot follow (several devices, ...).
+    """
+    trainer = x
+    _refuse(trainer)
+    callback = import_module("transformers").TrainerCallback
+    sets = (trainer.train_dataset, trainer.eval_dataset)
+    with Kept(trainer, model=trainer.model, closed=(callback,), skip=sets):
+        _silence(trainer)
+        learner = TrainersLearner(trainer, _optimizer(trainer), batches or (), valid)
+        with Snapshot(learner), _epoch_kept(trainer.train_dataset):
+            _prepare(trainer)
+            if learner.scaler.is_enabled():
+                trainer.accelerator.scaler = learner.scaler
+            loader = _loader(trainer) if batches is None else batches
+            learner.batches = Batches(trainer, loader)
+            if valid is None and sets[1] is not None and not isinstance(sets[1], dict):
+                learner.valid = trainer.get_eval_dataloader()
+            learner.train_steps = _steps_to_come(trainer, loader)
+            learner.batch_size = (
+                trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps
+            )
+            yield learner
+
+
+def apply(x: Any, lr: float | slice) -> None:
+    """Set the rate that a Trainer trains with.
+
+    That is `args.learning_rate` and, where they exist, the groups of the optimizer and the rates
+    that its scheduler starts from: within `train()` the schedule goes on, scaled.
+
+    Args:
+        x: a `transformers.Trainer`.
+        lr: a rate for the largest group, the others keep their ratios to it; or slice(lo, hi),
+            spread over the layers, where the optimizer's groups are layers.
+
+    Raises:
+        UserError: the rate is not positive, or a slice meets groups that are not layers.
+    """
+    trainer, optimizer = x, _plain(x.optimizer)
+    if optimizer is not None:
+        now, to_be = planned(lr, trainer.model, optimizer)
+        set_rates(optimizer, trainer.lr_scheduler, now, to_be)
+        trainer.args.learning_rate = max(to_be)
+        return
+    if isinstance(lr, slice):
+        raise UserError(
+            f"{lr} spreads rates over layers, but the Trainer will make groups by weight decay; "
+            "give one rate, or Trainer(optimizers=(an optimizer with a group per layer, None))"
+        )
+    (trainer.args.learning_rate,) = group_rates(lr, [1.0])
+    if trainer.optimizer_cls_and_kwargs is not None:
+        kind, settings = trainer.optimizer_cls_and_kwargs
+        trainer.optimizer_cls_and_kwargs = (kind, {**settings, "lr": float(lr)})
+
+
+def _refuse(trainer: Any) -> None:
+    """Raise UserError for what cannot be swept."""
+    args, model = trainer.args, trainer.model
+    one = "which a range test cannot follow; ask in one process, with one device"
+    parameter = next(model.parameters(), None)
+    for holds, sentence in (
+        (args.n_gpu > 1, f"n_gpu={args.n_gpu} means DataParallel, {one}"),
+        (args.world_size > 1, f"world_size={args.world_size} means several processes, {one}"),
+        (trainer.is_model_parallel, f"the model is spread over several devices, {one}"),
+        (trainer.is_deepspeed_enabled, f"deepspeed is set, {one} and without deepspeed"),
+        (trainer.is_fsdp_enabled or args.fsdp, f"fsdp is set, {one} and without fsdp"),
+        (
+            args.torch_compile or isinstance(model, torch._dynamo.OptimizedModule),
+            "a range test cannot follow torch.compile; ask before compiling, torch_compile=False",
+        ),
+        (
+            args.neftune_noise_alpha is not None and not trainer.is_in_train,
+            "neftune_noise_alpha takes effect only within train(); ask from on_train_begin",
+        ),
+        (
+            parameter is not None and parameter.device.type != args.device.type,
+            f"train() would move the model to {args.device}, which a range test does not; do it "
+            "first: model.to(trainer.args.device)",
+        ),
+    ):
+        if holds:
+            raise UserError(sentence)
+    made = _plain(trainer.optimizer)
+    name = str(args.optim) if made is None else f"{type(made).__module__}.{type(made).__name__}"
+    if any(part in name.lower() for part in _REFUSED):
+        raise UserError(f"a range test cannot follow {name}; ask with adamw_torch, say")
+
+
+def _plain(optimizer: Any) -> torch.optim.Optimizer | None:
+    """Return the optimizer within what accelerate made of it."""
+    accelerated = import_module("accelerate.optimizer").AcceleratedOptimizer
+    while isinstance(optimizer, accelerated):
+        optimizer = optimizer.optimizer
+    return optimizer  # type: ignore[no-any-return]
+
+
+def _optimizer(trainer: Any) -> torch.optim.Optimizer:
+    """Return the Trainer's optimizer, which it makes if there is none.
+
+    Raises:
+        UserError: it is not one that is given a rate.
+    """
+    if trainer.optimizer is None:
+        if trainer.optimizer_cls_and_kwargs is not None:
+            # create_optimizer takes "params" out of the dict, and train() will look for it again.
+            kind, settings = trainer.optimizer_cls_and_kwargs
+            trainer.optimizer_cls_and_kwargs = (kind, dict(settings))
+        trainer.create_optimizer()
+    optimizer = _plain(trainer.optimizer)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UserError(f"{type(optimizer).__name__} is no torch optimizer; ask with one that is")
+    if any(group["lr"] is None or group.get("relative_step") for group in optimizer.param_groups):
+        raise UserError(
+            f"{type(optimizer).__name__} with relative_step=True makes its rate itself; to be "
+            "given one it needs relative_step=False, scale_parameter=False and lr"
+        )
+    return optimizer
+
+
+def _silence(trainer: Any) -> None:
+    """Let no callback hear what a person's own `compute_loss` logs."""
+    handler = copy.copy(trainer.callback_handler)
+    handler.callbacks = []
+    trainer.callback_handler = handler
+
+
+@contextlib.contextmanager
+def _epoch_kept(dataset: Any) -> Iterator[None]:
+    """Put back what a dataset notes when it is told the epoch."""
+    held = vars(dataset) if hasattr(dataset, "set_epoch") else {}
+    before = dict(held)
+    try:
+        yield
+    finally:
+        held.update(before)
+
+
+def _prepare(trainer: Any) -> None:
+    """Do to the model what `train()` does to it before the first step, unless it has been done."""
+    library = import_module("transformers")
+    args, model, words = trainer.args, trainer.model, trainer.processing_class
+    if not trainer.is_in_train:
+        if args.activation_checkpointing:
+            given = dict(args.activation_checkpointing_kwargs or {})
+            own = {name: given.pop(name) for name in ("every_n_layers", "offload") if name in given}
+            model.activation_checkpointing_enable(given or None, **own)
+        tokens = (library.PreTrainedTokenizerBase, library.ProcessorMixin)
+        if isinstance(words, tokens) and hasattr(model, "config"):
+            library.trainer_utils.align_special_tokens(model, words)
+        if not getattr(model, "_is_accelerate_prepared", False):
+            trainer.accelerator.prepare_model(model, evaluation_mode=True)  # autocast, no more
+    model.train()
+    model.zero_grad()
+
+
+def _loader(trainer: Any) -> Any:
+    """Return the Trainer's training batches.
+
+    Raises:
+        UserError: it has nothing to train on.
+    """
+    try:
+        return trainer.get_train_dataloader()
+    except ValueError as error:
+        if trainer.train_dataset is not None:
+            raise
+        raise UserError("the Trainer has no train_dataset; give it one, or batches=") from error
+
+
+def _steps_to_come(trainer: Any, loader: Any) -> int | None:
+    """Return how many optimizer steps `train()` will make, or has still to make."""
+    args = trainer.args
+    if args.max_steps > 0:
+        steps = int(args.max_steps)
+    else:
+        try:
+            an_epoch = max(1, math.ceil(len(loader) / args.gradient_accumulation_steps))
+        except TypeError:
+            return None
+        steps = math.ceil(args.num_train_epochs * an_epoch)
+    return max(1, steps - trainer.state.global_step) if trainer.is_in_train else steps
