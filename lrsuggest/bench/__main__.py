@@ -84,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     each.add_argument("--humans", action="store_true", help="how near to what people picked")
     each.add_argument(
-        "--families", choices=["dev", "held-out", "all"], default="all",
-        help="those the first consensus was tuned on, those it was then scored on, or all",
+        "--families", choices=["dev", "held-out", "all", "confirm"], default="all",
+        help="those the first consensus was tuned on, those it was then scored on, all, or those "
+        "that were measured after the consensus was frozen",
     )  # fmt: skip
     each.add_argument("--csv", metavar="FILE", help="write the contest, a row per pick, to a file")
     commands.add_parser(
@@ -126,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or export; without a command, run quick and report."""
-    from lrsuggest.bench.plan import load_plan, make_plan
+    from lrsuggest.bench.plan import make_plan
+    from lrsuggest.bench.planned import load_plan
     from lrsuggest.bench.run import collect, run_plan
     from lrsuggest.bench.store import Store
     from lrsuggest.bench.suite import load
@@ -195,12 +197,12 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     new = [name for file in args.files if file.endswith(".py") for name in register(Path(file))]
     suites = [file for file in args.files if not file.endswith(".py")]
     out = getattr(args, "out", None) or (Path("reports") / Path(suites[0]).stem if suites else None)
-    held_out = {"dev": False, "held-out": True, "all": None}[args.families]
     if args.humans:
-        split = {"dev": "dev", "held-out": "held_out", "all": None}[args.families]
+        split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
         print_people(split, console, new)
         return 0
-    table = print_regret(judged(out and Path(out), held_out), console, new)
+    tasks, others = judged(out and Path(out), args.families)
+    table = print_regret(tasks, console, new, others)
     if args.csv:
         table.to_csv(args.csv, index=False)
     return 0
@@ -235,7 +237,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
             place = "drawn" if each.synthetic else str(locate(each, root) or "packaged")
         except UserError:
             place = f"no: put it in DATA/{each.folder}"
-        picked = ", ".join(f"{p.stage} {p.top:g}" for p in each.hand_picked)
+        picked = ", ".join(f"{s.stage} {p.top:g}" for s in each.stages for p in s.hand_picked)
         table.add_row(each.name, each.title, picked, place)
     console.print(table, "")
     table = Table("heuristic", "source", box=None)

@@ -6,13 +6,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
-from lrsuggest.bench.jobs import Job, Record
+from lrsuggest.bench.jobs import Job, Order, Record
 
 IMPORTS_S = 60.0  # what the first job of a process may take on top of its limit
-
-Order = tuple[Job, Path]  # a job and where its data lie prepared
 
 
 class _Child:
@@ -30,7 +27,7 @@ class _Child:
 
     def give(self, order: Order) -> None:
         """Begin an order."""
-        self.job, self.since = order[0], time.monotonic()
+        self.job, self.since = order.job, time.monotonic()
         self.connection.send(order)
 
     def stop(self) -> None:
@@ -54,7 +51,7 @@ def run_jobs(orders: Sequence[Order], *, workers: int, limit_s: float) -> Iterat
     """Yield a record for every order as it ends, whatever becomes of it.
 
     Args:
-        orders: jobs with their prepared data; begun in this order.
+        orders: jobs with their data; begun in this order.
         workers: how many run at once; the cores are shared out among them.
         limit_s: seconds after which a job is stopped. The first one in a process has `IMPORTS_S`
             more.

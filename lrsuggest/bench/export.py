@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from lrsuggest.bench.jobs import Job, Record
-from lrsuggest.bench.plan import FRESH, Plan, PlannedTask
+from lrsuggest.bench.plan import FRESH
+from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
 from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, atomic, cached
@@ -69,9 +70,7 @@ def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
         "start_score": _text(start.get("loss_score")),
         "naive": _text(naive_loss(cached(Path(task.prepared), missing), task.dataset.kind)),
         "metric": metric, "held_out": int(task.held_out),
-        "hand_picked": " ".join(
-            f"{pick.top:g}" for pick in task.dataset.hand_picked if pick.stage == task.stage
-        ),
+        "hand_picked": " ".join(f"{pick.top:g}" for pick in task.dataset.picked(task.stage)),
         "fingerprint": records[0].job.fingerprint, "device": records[0].job.device,
         "versions": " ".join(f"{k}={v}" for k, v in sorted(records[0].versions.items())),
         "seconds": round(sum(record.seconds for record in records)),

@@ -8,88 +8,19 @@ from typing import Any
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from lrsuggest.bench.jobs import Job
-from lrsuggest.bench.suite import Entry, Refine, Suite, Sweep
+from lrsuggest.bench.jobs import Job, data_file
+from lrsuggest.bench.lessons import plan_lesson
+from lrsuggest.bench.planned import Plan, PlannedLesson, PlannedTask
+from lrsuggest.bench.prepare import bars, folder_of, prepare
+from lrsuggest.bench.suite import Entry, Refine, Suite
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint, locate
-from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.resident import Resident, atomic, cached
-from lrsuggest.tasks.data.synthetic import write_street
+from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint
+from lrsuggest.tasks.lesson import Leg
 
+_FROZEN_SEED = 999  # else what follows with its seed would meet the same batches in the same order
 _LOOKS = 5  # evaluations of the first seed's runs, where a finer grid is wanted too
 FRESH = 100  # seeds from here on never chose what they value
-
-
-class PlannedTask(msgspec.Struct, frozen=True):
-    """One dataset at one stage and size, with the jobs planned for it.
-
-    `jobs` are the sweeps and the grids; `extra` are runs that follow from their results: at picks
-    outside the grid, and around its best rate.
-    """
-
-    label: str
-    dataset: Dataset
-    stage: str
-    size: tuple[int, ...]
-    batch: int
-    steps: int
-    jobs: tuple[Job, ...]
-    prepared: str
-    sweep: Sweep
-    schedule: str = "one_cycle"
-    held_out: bool = False
-    refine: Refine | None = None
-    slices: tuple[float, ...] = ()
-    chase: bool = True
-    extra: tuple[Job, ...] = ()
-
-    @property
-    def grid(self) -> list[Job]:
-        """The runs of the first grid, at full length, with what was added at its ends."""
-        return [job for job in self.jobs if job.kind == "run" and job.steps == self.steps]
-
-    def main(self, job: Job) -> bool:
-        """Say whether a job is the range test that heuristics are judged on, or a plain run."""
-        if job.kind == "sweep":
-            return (job.steps, job.rates) == (self.sweep.steps, (self.sweep.start, self.sweep.end))
-        return job.steps == self.steps and len(job.rates) == 1
-
-    @property
-    def all_jobs(self) -> tuple[Job, ...]:
-        """Every job, sweeps first."""
-        return self.jobs + self.extra
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a run of a suite set out to do; kept as plan.json beside the records."""
-
-    suite: str
-    title: str
-    command: str
-    limit_s: float
-    tasks: tuple[PlannedTask, ...]
-
-    @property
-    def jobs(self) -> list[Job]:
-        """Every planned job once."""
-        return list(dict.fromkeys(job for task in self.tasks for job in task.all_jobs))
-
-
-def bars(console: Console) -> Progress:
-    """Progress bars with counts and the time left; nothing where there is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
-    )  # fmt: skip
 
 
 def make_plan(
@@ -109,18 +40,19 @@ def make_plan(
     """
     have = "with data" if root else "without data"
     entries = [entry for entry in suite.entry if entry.only in (None, have)]
-    if not entries:
+    if not entries and not suite.lesson:
         raise UserError(f"the suite {name} has nothing to run {have}; give --data a folder")
-    folders = {entry.dataset: _folder(dataset(entry.dataset), root, out) for entry in entries}
-    tasks = []
+    names = {entry.dataset for entry in entries} | {each.dataset for each in suite.lesson}
+    folders = {each: folder_of(dataset(each), root, out) for each in sorted(names)}
+    tasks: list[PlannedTask] = []
+    lessons: list[PlannedLesson] = []
     with bars(console) as progress:
         for entry in entries:
             which = entry.which
-            print_of = fingerprint(folders[entry.dataset], out / "cache")
+            print_of = fingerprint(folders[entry.dataset], out / "cache", which.packages)
             for size in entry.sizes:
-                name_of = "-".join([which.name, print_of, _by(size)])
-                path = out / "cache" / f"{name_of}.npz"
-                _prepare(which, folders[entry.dataset], size, path, progress)
+                path = out / "cache" / data_file(which.name, print_of, size)
+                prepare(which, folders[entry.dataset], size, path, progress)
                 tasks.append(
                     PlannedTask(
                         " ".join(filter(None, [which.name, _by(size), entry.stage])), which,
@@ -130,7 +62,13 @@ def make_plan(
                         entry.slices, suite.chase,
                     )
                 )  # fmt: skip
-    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks))
+        for lesson in suite.lesson:
+            more, planned = plan_lesson(
+                lesson, suite, folders[lesson.dataset], out / "cache", device, progress
+            )
+            tasks += more
+            lessons.append(planned)
+    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks), tuple(lessons))
 
 
 def _refine(entry: Entry, suite: Suite) -> Refine | None:
@@ -159,47 +97,16 @@ def _distinct(tasks: list[PlannedTask]) -> tuple[PlannedTask, ...]:
     return tuple(told)
 
 
-def _folder(which: Dataset, root: Path | None, out: Path) -> Path | None:
-    if which.synthetic:
-        folder = out / "data" / which.name
-        if not (folder / "codes.txt").exists():
-            write_street(folder)
-        return folder
-    return locate(which, root)
-
-
-def _prepare(
-    which: Dataset, folder: Path | None, size: tuple[int, ...], path: Path, progress: Progress
-) -> None:
-    """Read and resize a dataset once, unless that was done before.
-
-    Raises:
-        UserError: the data are damaged, or lack what the task needs.
-    """
-    if path.exists():
-        return
-    bar = progress.add_task(f"reading {which.name} {_by(size)}", total=None)
-
-    def tell(done: int, of: int) -> None:
-        progress.update(bar, completed=done, total=of)
-
-    def make() -> Resident:
-        data = read(which.reader, folder, size, tell)
-        if which.void and which.void not in data.classes:
-            raise UserError(
-                f"{folder}/codes.txt must name {which.void}, which the metric leaves out"
-            )
-        return data
-
-    cached(path, make)
-
-
 def _jobs(
     entry: Entry, suite: Suite, which: Dataset, print_of: str, size: tuple[int, ...], device: str
 ) -> tuple[Job, ...]:
+    before = None
+    if entry.before is not None:
+        steps, rate = entry.before
+        before = (Leg("frozen", size, entry.batch, steps, _FROZEN_SEED, (rate,)),)
     common: dict[str, Any] = {
         "dataset": which.name, "fingerprint": print_of, "model": which.model,
-        "optimizer": which.optimizer, "stage": entry.stage, "before": entry.before, "size": size,
+        "optimizer": which.optimizer, "stage": entry.stage, "before": before, "size": size,
         "batch": entry.batch, "precision": entry.precision, "device": device,
     }  # fmt: skip
     sweeps = [
@@ -267,25 +174,3 @@ def refined(task: PlannedTask, best: float) -> tuple[Job, ...]:
         for each in [*((rate,) for rate in rates), *slices]
         for seed in seeds
     )
-
-
-def save_plan(plan: Plan, out: Path) -> None:
-    """Write plan.json."""
-    with atomic(out / "plan.json") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(plan), indent=1))
-
-
-def load_plan(out: Path) -> Plan:
-    """Read plan.json.
-
-    Raises:
-        UserError: nothing was run into this folder.
-    """
-    try:
-        return msgspec.json.decode((out / "plan.json").read_bytes(), type=Plan)
-    except OSError:
-        raise UserError(
-            f"{out} holds no plan.json; run a suite into it first, or give --out another folder"
-        ) from None
-    except msgspec.DecodeError as error:
-        raise UserError(f"{out / 'plan.json'} is damaged ({error}); run the suite again") from None

@@ -1,6 +1,6 @@
 """From a plan to records: run what is missing, add what follows from the results, collect."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from lrsuggest.bench.engines import Order, run_jobs
-from lrsuggest.bench.jobs import MEASURED, Job, Record
-from lrsuggest.bench.plan import Plan, PlannedTask, bars, chased, extended, refined, save_plan
+from lrsuggest.bench.engines import run_jobs
+from lrsuggest.bench.jobs import MEASURED, Job, Order, Record
+from lrsuggest.bench.lessons import all_named, chain_file, named_runs, walk
+from lrsuggest.bench.plan import chased, extended, refined
+from lrsuggest.bench.planned import Plan, PlannedLesson, PlannedTask, save_plan
+from lrsuggest.bench.prepare import bars
 from lrsuggest.bench.store import Store
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Context
@@ -23,48 +26,86 @@ _EXTENSIONS = 3  # of a grid, by a decade each
 def run_plan(plan: Plan, store: Store, out: Path, *, workers: int, console: Console) -> Plan:
     """Run every job that has no result yet; returns the plan with the runs it had to add.
 
-    First the sweeps and the grids, which a refined suite extends while the best rate stands at an
-    end; then what follows from them: runs around the best rate, and at every contestant's pick
-    that falls outside the measured rates. The plan is on disk before anything runs, so that
-    whatever happens the report knows what is missing.
+    First the suite's entries, then one lesson after the other. The plan is on disk before anything
+    runs, so that whatever happens the report knows what is missing.
     """
     save_plan(plan, out)
-    for extension in range(1 + _EXTENSIONS):
-        _run_missing(plan, [(t, t.jobs) for t in plan.tasks], store, workers, console)
-        tasks = tuple(
-            msgspec.structs.replace(task, jobs=task.jobs + _beyond(task, store))
-            for task in plan.tasks
-        )
-        if tasks == plan.tasks or extension == _EXTENSIONS:
-            break
-        plan = msgspec.structs.replace(plan, tasks=tasks)
-        save_plan(plan, out)
-    tasks = tuple(
-        msgspec.structs.replace(task, extra=_following(task, store)) for task in plan.tasks
-    )
-    plan = msgspec.structs.replace(plan, tasks=tasks)
-    save_plan(plan, out)
-    _run_missing(plan, [(t, t.extra) for t in plan.tasks], store, workers, console)
+    for name in ("", *(lesson.name for lesson in plan.lessons)):
+        for lesson in (each for each in plan.lessons if each.name == name):
+            _run_chains(plan, lesson, store, out / "cache", workers, console)
+        plan = _run_tasks(plan, name, store, out, workers, console)
     return plan
 
 
-def _run_missing(
-    plan: Plan,
-    wanted: Sequence[tuple[PlannedTask, Sequence[Job]]],
-    store: Store,
-    workers: int,
-    console: Console,
+def _run_chains(
+    plan: Plan, lesson: PlannedLesson, store: Store, cache: Path, workers: int, console: Console
 ) -> None:
-    orders: list[Order] = []
-    for task, jobs in wanted:
-        orders += [(j, Path(task.prepared)) for j in jobs if not store.measured(j)]
-    orders = list({job.key: (job, path) for job, path in orders}.values())
+    """Train a lesson's chains, all of them one job further at a time.
+
+    They come before the responses, which begin with what the hand-picked chain keeps.
+    """
+    while True:
+        ends = [walk(lesson, chain, store.measured)[-1] for chain in lesson.chains]
+        todo = [job for job, record in ends if record is None]
+        if not todo:
+            return
+        before = len(list(filter(None, map(store.measured, todo))))
+        _run_orders(
+            [
+                Order(job, cache / chain_file(lesson, job), keep=job.kind == "run")
+                for job in dict.fromkeys(todo)
+            ],
+            plan, f"{lesson.name}, chains", store, workers, console,
+        )  # fmt: skip
+        if len(list(filter(None, map(store.measured, todo)))) == before:
+            return  # what failed fails the same way again; the report says how
+
+
+def _run_tasks(
+    plan: Plan, lesson: str, store: Store, out: Path, workers: int, console: Console
+) -> Plan:
+    """Run the responses of a lesson's stages, or of the suite's entries ("").
+
+    First the sweeps and the grids, which a refined suite extends while the best rate stands at an
+    end; then what follows from them: runs around the best rate, at contestants' own rates, and at
+    every contestant's pick that falls outside the measured rates.
+    """
+
+    def changed(change: Callable[[PlannedTask], PlannedTask]) -> Plan:
+        tasks = tuple(change(t) if t.lesson == lesson else t for t in plan.tasks)
+        return msgspec.structs.replace(plan, tasks=tasks)
+
+    def run(jobs: Callable[[PlannedTask], tuple[Job, ...]]) -> None:
+        here = [task for task in plan.tasks if task.lesson == lesson]
+        orders = [
+            Order(j, Path(t.prepared)) for t in here for j in jobs(t) if not store.measured(j)
+        ]
+        _run_orders(orders, plan, lesson or plan.suite, store, workers, console)
+
+    for extension in range(1 + _EXTENSIONS):
+        run(lambda task: task.jobs)
+        longer = changed(
+            lambda task: msgspec.structs.replace(task, jobs=task.jobs + _beyond(task, store))
+        )
+        if longer == plan or extension == _EXTENSIONS:
+            break
+        plan = longer
+        save_plan(plan, out)
+    plan = changed(lambda task: msgspec.structs.replace(task, extra=_following(task, store)))
+    save_plan(plan, out)
+    run(lambda task: task.extra)
+    return plan
+
+
+def _run_orders(
+    orders: Sequence[Order], plan: Plan, what: str, store: Store, workers: int, console: Console
+) -> None:
+    orders = list({order.job.key: order for order in orders}.values())
     if not orders:
         return
-    kept = len(plan.jobs) - len(orders)
-    console.print(f"{len(orders)} runs to do, {kept} kept from before")
+    console.print(f"{what}: {len(orders)} runs to do", highlight=False, markup=False)
     with bars(console) as progress:
-        bar = progress.add_task(plan.suite, total=len(orders))
+        bar = progress.add_task(what, total=len(orders))
         for done, record in enumerate(
             run_jobs(orders, workers=workers, limit_s=plan.limit_s), start=1
         ):
@@ -88,13 +129,19 @@ def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
 
 def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     """Return the runs that follow from the results of a task's first ones."""
-    jobs: tuple[Job, ...] = ()
+    curves = _curves(task, store)
+    picks: list[float] = []
     if task.chase:
         context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch)
-        picks = [pick.top for pick in task.dataset.hand_picked if pick.stage == task.stage]
-        for curve in _curves(task, store):
-            picks += rates(read_all(curve, context, constants=True)).values()
-        jobs += chased(task, picks)
+        for curve in curves:
+            # A lesson's runs are long; there the constants beyond the grid take the edge's value.
+            picks += rates(read_all(curve, context, constants=not task.lesson)).values()
+    if task.lesson:
+        named = named_runs(task, all_named(task, curves))
+        return tuple(dict.fromkeys((*named, *chased(task, picks))))
+    if task.chase:
+        picks += [pick.top for pick in task.dataset.picked(task.stage)]
+    jobs = chased(task, picks)
     best = _best(task, store)
     return jobs if best is None else jobs + refined(task, best)
 
@@ -166,6 +213,6 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
         task.dataset.synthetic,
         tuple(r.curve.curve() for r in records if r.curve and task.main(r.job)), response,
-        tuple((p.top, p.where) for p in task.dataset.hand_picked if p.stage == task.stage),
+        tuple((p.top, p.where) for p in task.dataset.picked(task.stage)),
         metric, table, facts, task.steps, task.batch,
     )  # fmt: skip

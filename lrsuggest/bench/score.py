@@ -17,6 +17,7 @@ from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import contest, scorable
 from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.resources import shipped
 
 
 def register(path: Path) -> list[str]:
@@ -65,8 +66,13 @@ def _told(name: str, read: Read) -> Read:
     return careful
 
 
-def judged(out: Path | None, held_out: bool | None) -> list[TaskEvidence]:
-    """Return the tasks to judge on: an output folder's, or those recorded with the package.
+def judged(out: Path | None, families: str) -> tuple[list[TaskEvidence], list[TaskEvidence]]:
+    """Return the tasks to judge on, and those to choose the constant out of fold on.
+
+    The first are an output folder's, or without one what was recorded with the package: all
+    families of the evidence, its "dev" or its "held-out" ones, or those of "confirm", measured
+    after the consensus was frozen. The second are the evidence for "confirm", else none: the
+    constant is then chosen on the first.
 
     Raises:
         UserError: the folder holds no run.
@@ -74,12 +80,14 @@ def judged(out: Path | None, held_out: bool | None) -> list[TaskEvidence]:
     if out is None:
         from lrsuggest.evidence.recorded import load
 
-        return load(held_out=held_out)
-    from lrsuggest.bench.plan import load_plan
+        if families == "confirm":
+            return load(shipped("benchmarks/recorded/confirm")), load()
+        return load(held_out={"dev": False, "held-out": True}.get(families)), []
+    from lrsuggest.bench.planned import load_plan
     from lrsuggest.bench.run import collect
     from lrsuggest.bench.store import Store
 
-    return collect(load_plan(out), Store(out))[0]
+    return collect(load_plan(out), Store(out))[0], []
 
 
 def _share(value: float) -> str:
@@ -91,13 +99,21 @@ def _number(value: float) -> str:
 
 
 def print_regret(
-    tasks: Sequence[TaskEvidence], console: Console, newcomers: Sequence[str] = ()
+    tasks: Sequence[TaskEvidence],
+    console: Console,
+    newcomers: Sequence[str] = (),
+    others: Sequence[TaskEvidence] = (),
 ) -> pd.DataFrame:
-    """Print the table of regrets, a newcomer's rows in bold; returns the contest behind it."""
+    """Print the table of regrets, a newcomer's rows in bold; returns the contest behind it.
+
+    `others` are what the constant out of fold is chosen on, if not the tasks themselves.
+    """
     from lrsuggest.evidence.statistics import summary
     from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 
-    table = contest(tasks, {UNSEEN: fold_reader(read_folds())})
+    folds = read_folds()
+    tuned_on = any(task.family in folds for task in tasks)
+    table = contest(tasks, {UNSEEN: fold_reader(folds)} if tuned_on else None, others)
     if table.empty:
         console.print("nothing was measured on real data, so there is no ranking")
         return table
@@ -132,6 +148,8 @@ def print_people(split: str | None, console: Console, newcomers: Sequence[str] =
     """Print how far each heuristic lies from what people picked off the same curves."""
     from lrsuggest.evidence.agreement import agreement, people
 
+    if split == "confirm":
+        raise UserError("nobody picked from the curves of confirm; leave --humans or --families")
     found = agreement(people(split, as_drawn=False), pool=people(None, as_drawn=False))
     shown = Table(
         Column("contestant", no_wrap=True), "picks", "authors", "mean", "median", "within 2x",

@@ -9,6 +9,7 @@ import msgspec
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.catalog import Dataset, dataset, pretrained, read_toml
+from lrsuggest.tasks.lesson import Lesson
 
 
 class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +79,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         title: what a report says.
         entry: what to measure.
+        lesson: what to train stage by stage.
         sweep: the range test of every entry.
         limit_s: seconds after which a job is stopped.
         rates: by optimizer, the grid of entries that have none of their own.
@@ -89,7 +91,8 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     title: str
-    entry: tuple[Entry, ...]
+    entry: tuple[Entry, ...] = ()
+    lesson: tuple[Lesson, ...] = ()
     sweep: Sweep = Sweep()
     limit_s: float = 600.0
     rates: dict[str, tuple[float, ...]] = {}
@@ -123,10 +126,18 @@ def load(name: str) -> Suite:
     suite = read_toml(path, Suite)
     for index, entry in enumerate(suite.entry):
         try:
-            dataset(entry.dataset)
+            dataset(entry.dataset).need_reader()
         except UserError as error:
             raise UserError(f"{path}: {error} - at `$.entry[{index}].dataset`") from None
         _check(entry, suite.rates_of(entry), f"{path}: ", f" - at `$.entry[{index}]`")
+    for index, lesson in enumerate(suite.lesson):
+        try:
+            _check_lesson(lesson, suite)
+        except UserError as error:
+            raise UserError(f"{path}: {error} - at `$.lesson[{index}]`") from None
+    names = [lesson.name or lesson.dataset for lesson in suite.lesson]
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: two lessons have one name; give name = ... - at `$.lesson`")
     if not all(
         0 < s.start < s.end < math.inf and s.steps >= 2 and s.seeds >= 1
         for s in (suite.sweep, *suite.variants)
@@ -135,6 +146,41 @@ def load(name: str) -> Suite:
             f"{path}: a sweep needs 0 < start < end, two or more steps and a seed - at `$.sweep`"
         )
     return suite
+
+
+def _check_lesson(lesson: Lesson, suite: Suite) -> None:
+    """Refuse a lesson whose runs could only fail.
+
+    Raises:
+        UserError: a value is out of range, or what it names is not there.
+    """
+    which = dataset(lesson.dataset)
+    which.need_reader()
+    model, optimizer = lesson.model or which.model, lesson.optimizer or which.optimizer
+    if not lesson.stage or min(lesson.seeds, lesson.chain_seeds) < 2:
+        raise UserError("a lesson needs a stage, and two seeds or more of responses and chains")
+    if "fp32" not in lesson.precisions:
+        raise UserError("precisions must hold fp32, with which the others are compared")
+    for number, stage in enumerate(lesson.stage, 1):
+        if min(stage.batch, stage.epochs, *stage.size, 1) < 1:
+            raise UserError(f"stage {number}: size, batch and epochs must be at least 1")
+        if pretrained(model) is (stage.stage == "scratch"):
+            raise UserError(f"stage {number}: {stage.stage} does not go with the model {model}")
+        if stage.stage == "unfrozen" and (
+            number == 1 or lesson.stage[number - 2].stage != "frozen"
+        ):
+            raise UserError(f"stage {number}: unfrozen goes on from a frozen stage before it")
+        rates = set(stage.rates or lesson.rates or suite.rates.get(optimizer, ()))
+        if len(rates) < 2 or not all(0 < rate < math.inf for rate in rates):
+            raise UserError(f"stage {number} needs two or more different positive rates")
+        if not 1 <= stage.course <= len(which.stages):
+            raise UserError(
+                f"stage {number}: {which.name} has {len(which.stages)} published stages, "
+                f"course = {stage.course} is none of them"
+            )
+        if not which.stages[stage.course - 1].hand_picked:
+            raise UserError(f"stage {number}: nobody published a rate for course stage "
+                            f"{stage.course} of {which.name}")  # fmt: skip
 
 
 def _check(entry: Entry, rates: list[float], before: str, after: str) -> None:

@@ -1,5 +1,6 @@
 """Does one job after another in the main thread of a process of its own."""
 
+import io
 import math
 import platform
 import time
@@ -12,19 +13,20 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from filelock import FileLock
 
-from lrsuggest.bench.jobs import Job, Record, RecordedCurve, finite
+from lrsuggest.bench.jobs import Job, Order, Record, RecordedCurve, data_file, finite
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
-from lrsuggest.tasks.data.resident import Resident
+from lrsuggest.tasks.data.resident import Resident, atomic
 from lrsuggest.tasks.data.resident import cached as load
 from lrsuggest.tasks.task import build_learner
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.one_cycle import fit_constant, fit_one_cycle
+from lrsuggest.training.one_cycle import Fit, fit_constant, fit_one_cycle
 from lrsuggest.training.sweep import lr_find, seed_everything
 
-_FROZEN_SEED = 999  # else what follows with its seed would meet the same batches in the same order
 _CALIBRATION = 50  # batches that batch norms see before a checkpoint is evaluated
+_SHOWN = 3  # validation examples kept with what was predicted
 
 
 def versions() -> dict[str, str]:
@@ -46,32 +48,52 @@ def _resident(path: Path) -> Resident:
     return load(path, missing)
 
 
-def _learner(job: Job, prepared: Path, stage: str) -> Learner:
+def _learner(job: Job, prepared: Path) -> Learner:
     which = msgspec.structs.replace(dataset(job.dataset), model=job.model, optimizer=job.optimizer)
     return build_learner(
-        which, _resident(prepared), stage=stage, batch_size=job.batch, device=job.device
-    )
-
-
-@lru_cache(maxsize=1)
-def _after_frozen(job: Job, prepared: Path) -> dict[str, torch.Tensor]:
-    """The weights that an unfrozen stage goes on from; `job` names the frozen run."""
-    learner = _learner(job, prepared, "frozen")
-    fit_one_cycle(learner, job.rates[0], steps=job.steps, seed=job.seed)
-    return learner.model.state_dict()
+        which, _resident(prepared), stage=job.stage, batch_size=job.batch,
+        precision=job.precision, weight_decay=job.weight_decay, device=job.device,
+    )  # fmt: skip
 
 
 def begin(job: Job, prepared: Path) -> Learner:
-    """Build the learner that a job begins with."""
-    learner = _learner(job, prepared, job.stage)
-    if job.before is not None:
-        steps, rate = job.before
-        frozen = Job(
-            "run", job.dataset, job.fingerprint, job.model, job.optimizer, "frozen", job.size,
-            job.batch, steps, _FROZEN_SEED, (rate,), device=job.device,
-        )  # fmt: skip
-        learner.model.load_state_dict(_after_frozen(frozen, prepared))
+    """Build the learner that a job begins with: new, or with the weights of the stages before."""
+    learner = _learner(job, prepared)
+    if job.last is not None:
+        learner.model.load_state_dict(_weights(job.last, prepared.parent))
     return learner
+
+
+def _checkpoint(job: Job, cache: Path) -> Path:
+    """Where the weights that a run ends with lie; how often it was looked at is all one."""
+    return cache / "checkpoints" / f"{msgspec.structs.replace(job, looks=1).key}.pt"
+
+
+@lru_cache(maxsize=1)
+def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
+    """The weights that a run ends with: those kept, or trained once by whoever needs them first."""
+    path = _checkpoint(job, cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            learner = begin(job, cache / data_file(job.dataset, job.fingerprint, job.size))
+            learner.valid = None
+            fit(job, learner)
+            _keep(job, cache, learner)
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _keep(job: Job, cache: Path, learner: Learner) -> None:
+    with atomic(_checkpoint(job, cache)) as file:
+        torch.save({k: v.cpu() for k, v in learner.model.state_dict().items()}, file)
+
+
+def fit(job: Job, learner: Learner) -> Fit:
+    """Train as a run's job says."""
+    train = fit_constant if job.schedule == "constant" else fit_one_cycle
+    top: float | slice = slice(*job.rates) if len(job.rates) > 1 else job.rates[0]
+    return train(learner, top, steps=job.steps, evaluations=job.looks, seed=job.seed)
 
 
 def halves(learner: Learner, job: Job, prepared: Path) -> dict[str, float]:
@@ -100,11 +122,41 @@ def _start(job: Job, prepared: Path) -> dict[str, float]:
     return halves(learner, job, prepared)
 
 
-def run(job: Job, prepared: Path) -> Record:
-    """Do a job on data prepared at `prepared`; a divergence is a result, errors propagate."""
+def show(learner: Learner, job: Job, prepared: Path) -> bytes | None:
+    """Predict a few validation images, spread evenly; a compressed .npz, or None without images."""
+    if _resident(prepared).inputs.ndim != 4:
+        return None
+    valid = Batches(_resident(prepared), train=False, batch_size=1, device=job.device)
+    wanted = {round(x) for x in np.linspace(0, len(valid) - 1, _SHOWN)}
+    learner.model.eval()
+    shown: dict[str, list[torch.Tensor]] = {"inputs": [], "targets": [], "outputs": []}
+    with torch.no_grad():
+        for inputs, target in (pair for i, pair in enumerate(valid) if i in wanted):
+            output = learner.model(inputs).float()
+            if not target.is_floating_point():
+                output = output.argmax(1)
+            shown["inputs"].append(((inputs + 1) * 127.5).round().to(torch.uint8))
+            shown["targets"].append(target if target.is_floating_point() else target.short())
+            shown["outputs"].append(output if output.is_floating_point() else output.short())
+    buffer = io.BytesIO()
+    arrays = {k: torch.cat(v).cpu().numpy() for k, v in shown.items()}
+    np.savez_compressed(
+        buffer, inputs=arrays["inputs"], targets=arrays["targets"], outputs=arrays["outputs"]
+    )
+    return buffer.getvalue()
+
+
+def run(order: Order) -> Record:
+    """Do a job on the data prepared for it; a divergence is a result, errors propagate."""
+    job, prepared = order.job, order.prepared
     began = time.perf_counter()
+    on_gpu = job.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     learner = begin(job, prepared)
-    if job.kind == "sweep":
+    if job.kind == "test":
+        record = Record(job, "ok", end=learner.evaluate())
+    elif job.kind == "sweep":
         curve = lr_find(
             learner, start=job.rates[0], end=job.rates[1], steps=job.steps, seed=job.seed
         )
@@ -113,9 +165,7 @@ def run(job: Job, prepared: Path) -> Record:
     else:
         if job.looks == 1:
             learner.valid = None  # `halves` looks at the end
-        fit = fit_constant if job.schedule == "constant" else fit_one_cycle
-        top: float | slice = slice(*job.rates) if len(job.rates) > 1 else job.rates[0]
-        done = fit(learner, top, steps=job.steps, evaluations=job.looks, seed=job.seed)
+        done = fit(job, learner)
         end = {} if done.diverged else halves(learner, job, prepared)
         usable = not done.diverged and all(map(math.isfinite, end.values()))
         record = Record(
@@ -125,18 +175,25 @@ def run(job: Job, prepared: Path) -> Record:
             trace=[(int(m["step"]), m["loss"]) for m in done.metrics[:-1]],
             losses=finite(np.asarray(done.loss).tolist()),
         )
+        if order.keep and usable:
+            _keep(job, prepared.parent, learner)
+            record = msgspec.structs.replace(record, shown=show(learner, job, prepared))
     return msgspec.structs.replace(
-        record, seconds=round(time.perf_counter() - began, 2), versions=versions()
+        record,
+        seconds=round(time.perf_counter() - began, 2),
+        versions=versions(),
+        peak_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
     )
 
 
 def serve(connection: Connection, threads: int) -> None:
-    """Answer each (job, prepared) with a record, until the process is stopped."""
+    """Answer each order with a record, until the process is stopped."""
     torch.set_num_threads(threads)
     while True:
-        job, prepared = connection.recv()
+        order: Order = connection.recv()
+        job = order.job
         try:
-            record = run(job, prepared)
+            record = run(order)
         except (torch.OutOfMemoryError, MemoryError) as error:
             record = Record(job, "oom", error=_line(error), versions=versions())
         except Exception as error:

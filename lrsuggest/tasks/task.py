@@ -14,6 +14,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import Dataset, pretrained
 from lrsuggest.tasks.data.resident import Resident
+from lrsuggest.tasks.lesson import WEIGHT_DECAY
 from lrsuggest.tasks.models.encoder import hold
 from lrsuggest.tasks.models.heads import CNNHead
 from lrsuggest.tasks.models.small import (
@@ -28,9 +29,9 @@ from lrsuggest.tasks.models.small import (
     small_cnn,
 )
 from lrsuggest.tasks.models.unet import UNet
-from lrsuggest.training.learner import Learner, Precision
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.precision import Precision
 
-WEIGHT_DECAY = 0.01  # fastai's, for AdamW
 _ADAM_BETAS = (0.9, 0.99)  # fastai's too
 
 
@@ -105,9 +106,10 @@ def build_learner(
     batch_size: int,
     seed: int = 0,
     precision: Precision = "fp32",
+    weight_decay: float = WEIGHT_DECAY,
     device: torch.device | str = "cpu",
 ) -> Learner:
-    """Build a task's learner, its new layers initialised from `seed`.
+    """Build a task's learner, its new layers initialised from `seed`; AdamW decays weights.
 
     Stages are "frozen" (the body held but for its batch norms), "finetune" or "unfrozen"
     (pretrained, all trainable; what was trained before makes the difference) and "scratch".
@@ -135,7 +137,7 @@ def build_learner(
         optimizer = torch.optim.Adam(settings, lr=1e-3, betas=_ADAM_BETAS)
     else:
         optimizer = torch.optim.AdamW(
-            settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=WEIGHT_DECAY
+            settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=weight_decay
         )
     metrics: dict[str, Any]
     loss_fn: Callable[[Tensor, Tensor], Tensor]

@@ -11,6 +11,7 @@ from test_suite import job
 
 from lrsuggest.bench import engines
 from lrsuggest.bench.engines import run_jobs
+from lrsuggest.bench.jobs import Order
 from lrsuggest.tasks.data.readers import read_digits
 from lrsuggest.tasks.data.resident import atomic
 
@@ -28,11 +29,11 @@ def test_every_order_gets_a_record_whatever_happens(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "IMPORTS_S", 0.0)
     path = prepared(tmp_path)
     orders = [
-        (job(seed=1), path),
-        (job(steps=1_000_000), path),  # never ends in time
-        (job(seed=2), tmp_path / "absent.npz"),  # raises
-        (job(seed=3, rates=(1e30,)), path),  # diverges
-        (job(seed=4), path),
+        Order(job(seed=1), path),
+        Order(job(steps=1_000_000), path),  # never ends in time
+        Order(job(seed=2), tmp_path / "absent.npz"),  # raises
+        Order(job(seed=3, rates=(1e30,)), path),  # diverges
+        Order(job(seed=4), path),
     ]
     found = {r.job.seed: r for r in run_jobs(orders, workers=2, limit_s=20)}
     assert {seed: r.status for seed, r in found.items()} == {
@@ -45,7 +46,7 @@ def test_every_order_gets_a_record_whatever_happens(tmp_path, monkeypatch):
 
 def test_a_process_that_dies_is_a_record_and_is_replaced(tmp_path):
     path = prepared(tmp_path)
-    orders = [(job(steps=1_000_000), path), (job(seed=1), path)]
+    orders = [Order(job(steps=1_000_000), path), Order(job(seed=1), path)]
 
     def kill_first_child():
         until = time.monotonic() + 60

@@ -5,7 +5,9 @@ from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load, suite_names
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
+from lrsuggest.tasks.lesson import Leg
 
+LEG = Leg("frozen", (8, 8), 64, 40, 999, (1e-2,))
 GOOD = """
 title = "t"
 [[entry]]
@@ -111,12 +113,22 @@ def test_the_key_is_golden_and_every_field_is_in_it():
     other = {
         "kind": "sweep", "dataset": "x", "fingerprint": "x", "model": "x", "optimizer": "x",
         "stage": "frozen", "size": (8, 9), "batch": 1, "steps": 6, "seed": 1, "rates": (1e-4,),
-        "before": (40, 1e-2), "schedule": "constant", "looks": 5,
-        "precision": "bf16", "device": "cuda", "protocol": 99,
+        "before": (LEG,), "schedule": "constant", "looks": 5,
+        "precision": "bf16", "device": "cuda", "protocol": 99, "weight_decay": 0.1,
     }  # fmt: skip
     assert other.keys() == set(Job.__struct_fields__)
     keys = {job(**{name: value}).key for name, value in other.items()} | {job().key}
     assert len(keys) == len(other) + 1
+
+
+def test_a_run_is_the_last_stage_of_what_goes_on_from_it():
+    first = job(stage="frozen", looks=5, weight_decay=0.1, precision="bf16")
+    second = job(stage="unfrozen", size=(9, 9), before=(first.leg,), rates=(1e-5, 1e-3))
+    third = job(kind="sweep", stage="unfrozen", before=(first.leg, second.leg))
+    assert first.last is None
+    assert second.last == job(stage="frozen", weight_decay=0.1, precision="bf16")
+    assert third.last == second
+    assert "stage 3" in third.label
 
 
 def test_records_come_back_whole(tmp_path):

@@ -1,6 +1,7 @@
 """What a job does to real networks, and that it does the same twice."""
 
 import math
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -8,13 +9,24 @@ import torch
 from test_suite import job
 
 from lrsuggest.bench import worker
-from lrsuggest.bench.worker import begin, halves, run
+from lrsuggest.bench.jobs import Order, data_file
+from lrsuggest.bench.worker import begin, halves
+from lrsuggest.bench.worker import run as run_order
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
 from lrsuggest.tasks.data.readers import read_digits
 from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.lesson import Leg
 from lrsuggest.tasks.task import build_learner
 from lrsuggest.training.one_cycle import fit_constant, fit_one_cycle
+
+
+def run(asked, path):
+    return run_order(Order(asked, path))
+
+
+def frozen(steps, rate):
+    return (Leg("frozen", (32, 32), 8, steps, 999, (rate,)),)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +46,7 @@ def insects(tmp_path_factory):
     rng = np.random.default_rng(0)
     kinds = np.arange(31) % 2
     images = rng.integers(0, 160, (31, 3, 32, 32)) + 80 * kinds[:, None, None, None]
-    path = tmp_path_factory.mktemp("insects") / "insects.npz"
+    path = tmp_path_factory.mktemp("insects") / data_file("hymenoptera", "packaged", (32, 32))
     cached(path, lambda: Resident(images.astype(np.uint8), kinds, np.arange(31) >= 24,
                                   ("ants", "bees")))  # fmt: skip
     return path
@@ -43,7 +55,7 @@ def insects(tmp_path_factory):
 def thawed(**changes):
     settings = {
         "dataset": "hymenoptera", "model": "cnn_head/tf_efficientnet_lite0", "optimizer": "adamw",
-        "stage": "unfrozen", "before": (3, 1e-2), "size": (32, 32), "batch": 8, "steps": 3,
+        "stage": "unfrozen", "before": frozen(3, 1e-2), "size": (32, 32), "batch": 8, "steps": 3,
     }  # fmt: skip
     return job(**{**settings, **changes})
 
@@ -74,7 +86,7 @@ def test_an_unfrozen_job_goes_on_from_the_frozen_runs_weights(insects):
     fit_one_cycle(learner, 1e-1, steps=2, seed=0)
     assert not same(learner.model.state_dict(), expected)
     assert same(begin(thawed(seed=8), insects).model.state_dict(), expected)
-    other = begin(thawed(before=(3, 1e-3)), insects).model.state_dict()
+    other = begin(thawed(before=frozen(3, 1e-3)), insects).model.state_dict()
     assert same(other, frozen_end(insects, 3, 1e-3)), "another frozen run, other weights"
 
 
@@ -82,7 +94,8 @@ def test_the_same_job_twice_ends_bitwise_the_same(insects):
     found = []
     for noise in (1, 2):
         torch.manual_seed(noise)  # what ran before in this process must not matter
-        worker._after_frozen.cache_clear()
+        worker._weights.cache_clear()
+        rmtree(insects.parent / "checkpoints", ignore_errors=True)
         found.append(run(thawed(looks=2), insects))
     first, second = found
     assert first.status == "ok"

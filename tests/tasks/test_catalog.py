@@ -12,7 +12,7 @@ def test_every_entry_is_complete():
         assert each.terms
         assert each.cite
         assert each.synthetic == (name == "street")
-        for picked in each.hand_picked:
+        for picked in (p for stage in each.stages for p in stage.hand_picked):
             assert 1e-6 < picked.top < 1
             assert "lesson" in picked.where
 

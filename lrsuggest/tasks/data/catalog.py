@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import platform
+from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -16,24 +19,52 @@ Kind = Literal["classification", "segmentation", "points", "regression", "langua
 
 
 class HandPicked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rate a person chose, for which stage, and where it was published.
+    """A rate a person chose, where it was published, and what it reached there.
 
     `lr` is the maximum rate, or (lowest, highest) of a slice over the layer groups.
     """
 
-    stage: str
     lr: float | tuple[float, float]
     where: str
+    reached: str | None = None
 
     @property
     def top(self) -> float:
         """The maximum rate."""
         return self.lr[1] if isinstance(self.lr, tuple) else self.lr
 
+    @property
+    def low(self) -> float:
+        """The rate of the earliest layers; the maximum itself where there is no slice."""
+        return self.lr[0] if isinstance(self.lr, tuple) else self.lr
+
+
+class CourseStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One training call of a course, and the rates people published for it.
+
+    `network` is the course's, in words. Sizes are (height, width) in pixels, (tokens,) of texts,
+    () of tables and where the page does not say; `batch` is in examples; what is None the page
+    does not say.
+    """
+
+    stage: Literal["frozen", "unfrozen", "finetune", "scratch"]
+    network: str
+    size: tuple[int, ...] = ()
+    batch: int | None = None
+    epochs: int | None = None
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    weight_decay: float | None = None
+    precision: Literal["fp32", "fp16"] = "fp32"
+    hand_picked: tuple[HandPicked, ...] = ()
+    note: str | None = None
+
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of datasets.toml; `name` is its key there.
 
+    Without a `reader` nothing can be trained on it yet, and model and optimizer say nothing.
+    `stages` are the course's training calls, in its order; a stage may come more than once.
+    `packages` are those whose versions say which data these are, "python" among them.
     `url`, `bytes` and `md5` are an archive's as fastai publishes them: the MD5 is that of its
     first 2**20 bytes.
     """
@@ -41,20 +72,38 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     kind: Kind
     family: str
-    reader: str
-    model: str
-    optimizer: Literal["adamw", "adam", "sgd"]
     source: str
     terms: str
     cite: str
+    reader: str | None = None
+    model: str = ""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     name: str = ""
     folder: str | None = None
     void: str | None = None
     synthetic: bool = False
-    hand_picked: tuple[HandPicked, ...] = ()
+    packages: tuple[str, ...] = ()
+    stages: tuple[CourseStage, ...] = ()
     url: str | None = None
     bytes: int | None = None
     md5: str | None = None
+
+    def picked(self, stage: str) -> tuple[HandPicked, ...]:
+        """Return the hand-picked rates of every stage of this kind, in order."""
+        return tuple(p for each in self.stages if each.stage == stage for p in each.hand_picked)
+
+    def need_reader(self) -> str:
+        """Return the name of the reader.
+
+        Raises:
+            UserError: there is none yet.
+        """
+        if self.reader is None:
+            raise UserError(
+                f"{self.name} has no reader yet; add one to lrsuggest/tasks/data/readers.py and "
+                "name it in datasets.toml, or choose another dataset"
+            )
+        return self.reader
 
 
 def pretrained(model: str) -> bool:
@@ -132,14 +181,35 @@ def locate(entry: Dataset, root: Path | None) -> Path | None:
     return root / entry.folder
 
 
-def fingerprint(folder: Path | None, cache: Path | None = None) -> str:
+def _installed(package: str) -> str:
+    """Return "package-version".
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        found = platform.python_version() if package == "python" else version(package)
+    except PackageNotFoundError:
+        raise UserError(
+            f"this dataset needs the package {package}; install lrsuggest[confirm]"
+        ) from None
+    return f"{package}-{found}"
+
+
+def fingerprint(
+    folder: Path | None, cache: Path | None = None, packages: Sequence[str] = ()
+) -> str:
     """Return a digest of every file's relative path and bytes, 16 hexadecimal digits.
 
-    A dataset installed with a package has no folder and the digest "packaged". With a cache
-    folder the digest is kept there, for as long as no file's size or time of change differs.
+    A dataset installed with a package has no folder; the names and versions of `packages` stand
+    for it, or where it names none the word "packaged". With a cache folder the digest is kept
+    there, for as long as no file's size or time of change differs.
+
+    Raises:
+        UserError: one of the packages is not installed.
     """
     if folder is None:
-        return "packaged"
+        return "+".join(map(_installed, packages)) or "packaged"
     paths = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()

@@ -1,16 +1,18 @@
 """One reader per on-disk layout: a folder and a size in, resident arrays out."""
 
 import csv
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import Progress, lines, no_progress, open_image, pixels
+from lrsuggest.tasks.data.files import Progress, contents, lines, no_progress, open_image, pixels
 from lrsuggest.tasks.data.folders import read_folders, read_isbi
+from lrsuggest.tasks.data.packaged import packaged, read_packaged
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.tables import read_movielens, read_table, tables
 from lrsuggest.tasks.data.texts import (
@@ -20,12 +22,17 @@ from lrsuggest.tasks.data.texts import (
     read_shakespeare,
 )
 
+Split = Literal["valid", "test"]
+_FRAMES = (".png", ".jpg", ".jpeg")
 
-def read_camvid(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
+
+def read_camvid(
+    folder: Path, size: Size, progress: Progress = no_progress, split: Split = "valid"
+) -> Resident:
     """Read CamVid's layout: images/, labels/ with `_P.png`, codes.txt, valid.txt.
 
-    Frames named in test.txt, where there is one, are left out. Masks are resized to the nearest
-    pixel, images with antialiasing.
+    Frames named in test.txt, where there is one, are left out; with split "test" they take the
+    place of those in valid.txt. Masks are resized to the nearest pixel, images with antialiasing.
 
     Raises:
         UserError: a file is missing or corrupt, a mask's size differs from its image's, or a
@@ -33,22 +40,68 @@ def read_camvid(folder: Path, size: Size, progress: Progress = no_progress) -> R
     """
     codes = tuple(lines(folder / "codes.txt"))
     valid_names = set(lines(folder / "valid.txt"))
-    test = set(lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
-    paths = sorted(
-        p for p in (folder / "images").glob("*")
-        if p.suffix.lower() in (".png", ".jpg", ".jpeg") and p.name not in test
+    left_out = set(lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
+    if split == "test":
+        if not left_out:
+            raise UserError(f"{folder} has no test.txt, so no test split; ask for valid")
+        valid_names, left_out = left_out, valid_names
+    names = sorted(
+        p.name for p in (folder / "images").glob("*")
+        if p.suffix.lower() in _FRAMES and p.name not in left_out
     )  # fmt: skip
-    if not paths:
+    if not names:
         raise UserError(f"{folder / 'images'} holds no .png or .jpg; give the extracted dataset")
-    lost = valid_names - {p.name for p in paths}
+    lost = valid_names - set(names)
     if lost:
-        raise UserError(f"valid.txt names {min(lost)}, which is not in {folder / 'images'}")
-    images = np.empty((len(paths), 3, *size), np.uint8)
-    masks = np.empty((len(paths), *size), np.uint8)
-    for index, path in enumerate(paths):
-        image = open_image(path)
-        label = folder / "labels" / f"{path.stem}_P.png"
-        mask = open_image(label)
+        raise UserError(f"{split}.txt names {min(lost)}, which is not in {folder / 'images'}")
+    valid = np.array([name in valid_names for name in names])
+    return _segmented(folder, names, valid, codes, size, progress)
+
+
+def read_camvid_tiny(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
+    """Read the course's sample of CamVid, from its .tgz or unpacked: images/, labels/, codes.txt.
+
+    It has no valid.txt: in the order of the names every fifth frame, from the fifth on, is for
+    validation. Its neighbours of the same drive are trained on, so that a score is higher than
+    on frames of another drive.
+
+    Raises:
+        UserError: a file is missing or corrupt, or a mask does not fit.
+    """
+    held = dict(contents(source))
+    names = [PurePosixPath(n).name for n in held if PurePosixPath(n).suffix.lower() in _FRAMES
+             and n.startswith("images/")]  # fmt: skip
+    if not names or "codes.txt" not in held:
+        raise UserError(f"{source} holds no images/ or no codes.txt; fetch camvid_tiny again")
+    lost = {_mask_of(name) for name in names} - held.keys()
+    if lost:
+        raise UserError(f"{source} lacks the mask {min(lost)}; fetch camvid_tiny again")
+    valid = np.arange(len(names)) % 5 == 4
+    codes = tuple(held["codes.txt"].decode("utf-8", "replace").split())
+    return _segmented(source, names, valid, codes, size, progress, held)
+
+
+def _mask_of(name: str) -> str:
+    return f"labels/{PurePosixPath(name).stem}_P.png"
+
+
+def _segmented(
+    source: Path,
+    names: Sequence[str],
+    valid: NDArray[np.bool_],
+    codes: tuple[str, ...],
+    size: Size,
+    progress: Progress,
+    held: Mapping[str, bytes] | None = None,
+) -> Resident:
+    """Read frames and their masks, from the bytes of an archive or, without, from the folder."""
+    held = held or {}
+    images = np.empty((len(names), 3, *size), np.uint8)
+    masks = np.empty((len(names), *size), np.uint8)
+    for index, name in enumerate(names):
+        image = open_image(source / "images" / name, held.get(f"images/{name}"))
+        label = source / _mask_of(name)
+        mask = open_image(label, held.get(_mask_of(name)))
         if mask.size != image.size:
             raise UserError(
                 f"{label} is {mask.size[0]}x{mask.size[1]}, but its image is "
@@ -63,8 +116,7 @@ def read_camvid(folder: Path, size: Size, progress: Progress = no_progress) -> R
             )
         images[index] = pixels(image, size)
         masks[index] = np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST))
-        progress(index + 1, len(paths))
-    valid = np.array([p.name in valid_names for p in paths])
+        progress(index + 1, len(names))
     return Resident(images, masks, valid, codes)
 
 
@@ -197,14 +249,22 @@ def read_digits(folder: Path | None, size: Size, progress: Progress = no_progres
     return Resident(images, bunch.target.astype(np.int64), valid, tuple("0123456789"))
 
 
-def read(reader: str, source: Path | None, size: Size, progress: Progress) -> Resident:
+def read(
+    reader: str, source: Path | None, size: Size, progress: Progress, split: Split = "valid"
+) -> Resident:
     """Read a dataset with the reader that datasets.toml names, from its folder or archive.
+
+    With split "test" the examples marked `valid` are those of a test split, which few have.
 
     Raises:
         UserError: there is no such reader, or the data are not as it expects.
     """
+    if split == "test" and reader != "camvid":
+        raise UserError(f"the reader {reader} knows of no test split; ask for valid")
     if reader == "digits":
         return read_digits(source, size, progress)
+    if reader in packaged():
+        return read_packaged(reader, size)
     if reader in tables():
         return read_table(reader, source)
     if source is None:
@@ -217,10 +277,13 @@ def read(reader: str, source: Path | None, size: Size, progress: Progress) -> Re
         data = _RUNNING[reader](source, size[0])
     elif reader == "grey_folders":
         data = read_folders(source, size, progress, mode="L")
+    elif reader == "camvid":
+        data = read_camvid(source, size, progress, split)
     elif reader in _IMAGES:
         data = _IMAGES[reader](source, size, progress)
     else:
-        known = (*_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), "movielens", "digits")
+        known = ("camvid", *_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), *packaged(),
+                 "movielens", "digits")  # fmt: skip
         raise UserError(f"there is no reader {reader!r}; use {', '.join(known)}")
     if data.valid.all() or not data.valid.any():
         lacking = "training" if data.valid.all() else "validation"
@@ -229,7 +292,7 @@ def read(reader: str, source: Path | None, size: Size, progress: Progress) -> Re
 
 
 _IMAGES: dict[str, Callable[[Path, Size, Progress], Resident]] = {
-    "camvid": read_camvid, "face_landmarks": read_face_landmarks, "biwi": read_biwi,
-    "folders": read_folders, "isbi": read_isbi,
+    "face_landmarks": read_face_landmarks, "biwi": read_biwi,
+    "folders": read_folders, "isbi": read_isbi, "camvid_tiny": read_camvid_tiny,
 }  # fmt: skip
 _RUNNING = {"shakespeare": read_shakespeare, "human_numbers": read_human_numbers}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.files import contents
@@ -99,24 +100,39 @@ _TABLES: dict[str, Callable[[Path | None], pd.DataFrame]] = {
 }
 
 
+def random_fifth(n: int) -> NDArray[np.bool_]:
+    """Choose about a fifth of n examples for validation, always the same."""
+    return np.random.default_rng(0).random(n) < _VALID_SHARE
+
+
 def read_table(name: str, folder: Path | None) -> Resident:
     """Read a table by its reader's name; a random fifth of the rows is for validation.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return standardised(_TABLES[name](folder))
+
+
+def standardised(frame: pd.DataFrame, valid: NDArray[np.bool_] | None = None) -> Resident:
+    """Turn a table with a column "target" into arrays.
 
     Numbers are standardised by the training rows, gaps filled with the median and marked,
     categories become one column each. A text target gives classes, a numeric one (n, 1) float32
     in its own units: a person who forgets to scale it is a case to be measured too.
 
-    Raises:
-        UserError: the file is missing or damaged.
+    Args:
+        frame: a row per example.
+        valid: shape (n,), True for validation; None for a random fifth.
     """
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    frame = _TABLES[name](folder)
     target = frame.pop("target")
-    valid = np.random.default_rng(0).random(len(frame)) < _VALID_SHARE
+    if valid is None:
+        valid = random_fifth(len(frame))
     numbers = make_column_selector(dtype_include="number")
     others = make_column_selector(dtype_exclude="number")
     transform = make_column_transformer(

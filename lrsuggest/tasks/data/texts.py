@@ -76,7 +76,13 @@ def read_labelled(name: str, folder: Path, length: int) -> Resident:
     Raises:
         UserError: a file is missing or damaged.
     """
-    texts, labels, valid = _LABELLED[name](folder)
+    return numbered(*_LABELLED[name](folder), length)
+
+
+def numbered(
+    texts: Sequence[str], labels: Sequence[str], valid: NDArray[np.bool_], length: int
+) -> Resident:
+    """Number the words of texts, (n, length), and their labels, (n,); valid is (n,)."""
     words = [_WORDS.findall(text.lower()) for text in texts]
     seen = Counter(w for text, held in zip(words, valid, strict=True) if not held for w in text)
     vocabulary = [word for word, _ in seen.most_common(_VOCABULARY - 2)]
@@ -91,7 +97,8 @@ def _windows(tokens: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64],
     return tokens[: n * length].reshape(n, length), tokens[1 : n * length + 1].reshape(n, length)
 
 
-def _running(train: Sequence[str], valid: Sequence[str], length: int) -> Resident:
+def running(train: Sequence[str], valid: Sequence[str], length: int) -> Resident:
+    """Cut two running texts into rows of `length` tokens, the target the token after each."""
     known = sorted(set(train))
     number = {token: index for index, token in enumerate(known)}
     parts = [
@@ -117,7 +124,7 @@ def read_shakespeare(folder: Path, length: int) -> Resident:
     except UnicodeDecodeError:
         raise UserError(f"{folder / 'tinyshakespeare.txt'} is no text; restore it") from None
     cut = len(text) * 9 // 10
-    return _running(text[:cut], text[cut:], length)
+    return running(text[:cut], text[cut:], length)
 
 
 def read_human_numbers(archive: Path, length: int) -> Resident:
@@ -130,7 +137,7 @@ def read_human_numbers(archive: Path, length: int) -> Resident:
     if not {"train.txt", "valid.txt"} <= found.keys():
         raise UserError(f"{archive} must hold train.txt and valid.txt; fetch it again")
     train, valid = (found[f"{n}.txt"].replace("\n", " . ").split() for n in ("train", "valid"))
-    return _running(train, valid, length)
+    return running(train, valid, length)
 
 
 def labelled() -> tuple[str, ...]:

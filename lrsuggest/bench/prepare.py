@@ -1,0 +1,72 @@
+"""Before anything runs: where a dataset lies, and its files read and resized once."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.catalog import Dataset, locate
+from lrsuggest.tasks.data.readers import Split, read
+from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.synthetic import write_street
+
+
+def bars(console: Console) -> Progress:
+    """Progress bars with counts and the time left; nothing where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def folder_of(which: Dataset, root: Path | None, out: Path) -> Path | None:
+    """Return where a dataset lies; a drawn one is drawn first.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if which.synthetic:
+        folder = out / "data" / which.name
+        if not (folder / "codes.txt").exists():
+            write_street(folder)
+        return folder
+    return locate(which, root)
+
+
+def prepare(
+    which: Dataset,
+    folder: Path | None,
+    size: tuple[int, ...],
+    path: Path,
+    progress: Progress,
+    split: Split = "valid",
+) -> None:
+    """Read and resize a dataset once, unless that was done before.
+
+    Raises:
+        UserError: the data are damaged, or lack what the task needs.
+    """
+    if path.exists():
+        return
+    bar = progress.add_task(f"reading {which.name} {'x'.join(map(str, size))}", total=None)
+
+    def tell(done: int, of: int) -> None:
+        progress.update(bar, completed=done, total=of)
+
+    def make() -> Resident:
+        data = read(which.need_reader(), folder, size, tell, split)
+        if which.void and which.void not in data.classes:
+            raise UserError(
+                f"{folder}/codes.txt must name {which.void}, which the metric leaves out"
+            )
+        return data
+
+    cached(path, make)

@@ -1,0 +1,96 @@
+"""A lesson: a task trained stage by stage, on a ladder of sizes, weights carried along."""
+
+from typing import Literal
+
+import msgspec
+
+from lrsuggest.training.precision import Precision
+
+__all__ = ["WEIGHT_DECAY", "Leg", "Lesson", "LessonStage", "Precision", "Schedule", "Stage"]
+
+Stage = Literal["frozen", "unfrozen", "finetune", "scratch"]
+Schedule = Literal["one_cycle", "constant"]
+WEIGHT_DECAY = 0.01  # fastai's
+
+
+class Leg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stage already trained, whose weights the next one begins with.
+
+    The optimizer begins anew in every stage, as the course's does.
+
+    Attributes:
+        stage: which parameters were trained.
+        size: height and width in pixels, or tokens, or ().
+        batch: examples per step.
+        steps: optimizer steps.
+        seed: seed of data order and dropout.
+        rates: (maximum,) or (lowest, maximum) of a slice.
+        schedule: of the rate.
+        weight_decay: of AdamW.
+        precision: number format.
+    """
+
+    stage: Stage
+    size: tuple[int, ...]
+    batch: int
+    steps: int
+    seed: int
+    rates: tuple[float, ...]
+    schedule: Schedule = "one_cycle"
+    weight_decay: float = WEIGHT_DECAY
+    precision: Precision = "fp32"
+
+
+class LessonStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage as a suite runs it.
+
+    Attributes:
+        stage: which parameters train.
+        batch: examples per step, at this stage's size.
+        epochs: passes over the training examples.
+        size: height and width in pixels, or tokens, or ().
+        course: which of the dataset's published stages (1 is the first) the hand-picked rates
+            come from; the first of them is the one to compare with.
+        rates: grid of maximum rates; the lesson's if there is none.
+        weight_decay: of AdamW.
+    """
+
+    stage: Stage
+    batch: int
+    epochs: int
+    course: int
+    size: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    weight_decay: float = WEIGHT_DECAY
+
+
+class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task and its stages.
+
+    Attributes:
+        dataset: name in datasets.toml.
+        name: unique in the suite; the dataset's unless given.
+        stage: the stages in the order in which they are trained.
+        model: the dataset's unless given.
+        optimizer: likewise.
+        schedule: of the rate in every stage.
+        rates: grid of maximum rates of each stage's response.
+        seeds: of each response, three or more.
+        chain_seeds: of each whole chain, three or more.
+        precisions: number formats of the chains with suggested rates; fp32 is that of the rest.
+        margin: how much worse, in the metric's units, still counts as not worse.
+        test: whether the chains' ends are also judged on the test split, once.
+    """
+
+    dataset: str
+    stage: tuple[LessonStage, ...]
+    name: str = ""
+    model: str | None = None
+    optimizer: Literal["adamw", "adam", "sgd"] | None = None
+    schedule: Schedule = "one_cycle"
+    rates: tuple[float, ...] = ()
+    seeds: int = 3
+    chain_seeds: int = 3
+    precisions: tuple[Precision, ...] = ("fp32",)
+    margin: float = 0.005
+    test: bool = False
