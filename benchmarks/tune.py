@@ -128,12 +128,12 @@ def regret_table(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> list[str
     return rows
 
 
-def versus_table(table: pd.DataFrame) -> list[str]:
+def versus_table(table: pd.DataFrame, mine: str = MINE) -> list[str]:
     """Return how the consensus does against each other contestant, one value per family."""
     peers = [name for name, each in HEURISTICS.items() if each.origin == "peer"]
     rows = ["| against | families | median difference [95 %] | wins : losses | Holm p |",
             "|---|---|---|---|---|"]  # fmt: skip
-    for row in versus(table, MINE, [OUT_OF_FOLD, *peers]).to_dict("records"):
+    for row in versus(table, mine, [OUT_OF_FOLD, *peers]).to_dict("records"):
         rows.append(
             f"| {row['contestant']} | {row['families']} "
             f"| {row['difference']:.3f} [{row['low']:.3f}, {row['high']:.3f}] "

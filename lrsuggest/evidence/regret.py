@@ -19,6 +19,7 @@ from lrsuggest.evidence.response import Response, TaskEvidence
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say
 HAND_PICKED = "hand-picked"
 OUT_OF_FOLD = "constant, out of fold"
+Named = list[tuple[str, int, float | Abstention]]  # contestant, sweep seed, pick
 Reader = Callable[[TaskEvidence, Curve], float | Abstention]
 _NO_CURVE = Curve([], [])  # all that a constant needs
 
@@ -50,7 +51,9 @@ def scorable(tasks: Sequence[TaskEvidence]) -> list[TaskEvidence]:
 
 
 def contest(
-    tasks: Sequence[TaskEvidence], extra: Mapping[str, Reader] | None = None
+    tasks: Sequence[TaskEvidence],
+    extra: Mapping[str, Reader] | None = None,
+    others: Sequence[TaskEvidence] = (),
 ) -> pd.DataFrame:
     """Return a row per real task, contestant and sweep seed.
 
@@ -63,26 +66,35 @@ def contest(
         tasks: what was measured.
         extra: contestants beside the registered ones that may know which task they read, such
             as a rule fitted without its family.
+        others: where the constant out of fold is chosen; without any, on the tasks themselves.
     """
     rows = []
     for task in scorable(tasks):
-        named: list[tuple[str, int, float | Abstention]] = [
-            (HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]
-        ]
+        named: Named = [(HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]]
         for seed, curve in enumerate(task.curves):
             picks = read_all(curve, task.context)
             picks |= {name: read_it(task, curve) for name, read_it in (extra or {}).items()}
             named += [(name, seed, pick) for name, pick in picks.items()]
-        named += [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
-        rows += [
-            {
-                **_facts(task), "contestant": name, "seed": seed,
-                **_scored(task, rates({name: pick}).get(name, math.nan)), "note": "",
-            }
-            for name, seed, pick in named
-        ]  # fmt: skip
+        rows += _rows(task, named + _constant_picks(task))
     table = pd.DataFrame(rows)
-    return table if table.empty else _with_out_of_fold(table, tasks)
+    if table.empty:
+        return table
+    elsewhere = [row for task in scorable(others) for row in _rows(task, _constant_picks(task))]
+    return _with_out_of_fold(table, tasks, pd.DataFrame(elsewhere) if elsewhere else table)
+
+
+def _constant_picks(task: TaskEvidence) -> Named:
+    return [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
+
+
+def _rows(task: TaskEvidence, named: Named) -> list[dict[str, object]]:
+    return [
+        {
+            **_facts(task), "contestant": name, "seed": seed,
+            **_scored(task, rates({name: pick}).get(name, math.nan)), "note": "",
+        }
+        for name, seed, pick in named
+    ]  # fmt: skip
 
 
 def _facts(task: TaskEvidence) -> dict[str, object]:
@@ -129,9 +141,11 @@ def out_of_fold(task: TaskEvidence, fixed: pd.DataFrame) -> tuple[float, str]:
     return PEOPLES_CONSTANT, "no other family: what people pick"
 
 
-def _with_out_of_fold(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Add the constant to beat, and score the abstentions with it."""
-    fixed = table[table.contestant.isin(constants())].dropna(subset=["regret"])
+def _with_out_of_fold(
+    table: pd.DataFrame, tasks: Sequence[TaskEvidence], pool: pd.DataFrame
+) -> pd.DataFrame:
+    """Add the constant to beat, chosen on the pool, and score the abstentions with it."""
+    fixed = pool[pool.contestant.isin(constants())].dropna(subset=["regret"])
     added = []
     for task in scorable(tasks):
         rate, note = out_of_fold(task, fixed)

@@ -215,29 +215,40 @@ def fold_reader(rules: Mapping[str, Rule]) -> Reader:
     return read
 
 
-def intervals(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.DataFrame:
+def _best_rates(tasks: Sequence[TaskEvidence]) -> list[tuple[TaskEvidence, float]]:
+    """Return the tasks whose rates can be told apart, each with log10 of its best rate."""
+    return [
+        (t, float(np.mean([math.log10(half.best) for half in t.response.halves])))
+        for t in scorable(tasks)
+        if t.response and t.response.halves and t.response.error <= CLEAR
+    ]
+
+
+def intervals(
+    tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule], others: Sequence[TaskEvidence] = ()
+) -> pd.DataFrame:
     """Return a row per task, range test and contestant with its 80 % interval, in log10 rates.
 
     Columns: task, family, contestant ("consensus" by the rule made without the family, or the
     constant out of fold with the tenth and ninetieth percentile of how far the best rates of other
     families' tasks with the same optimizer lie from it), low, high, best, covered, width, score
     (see `interval_scores`). Tasks whose rates cannot be told apart are left out.
+
+    Args:
+        tasks: what was measured.
+        rules: the rule made without each family; the shipped one stands where there is none.
+        others: where the constant and its interval come from; without any, the tasks themselves.
     """
-    seen = [t for t in scorable(tasks) if t.response and t.response.halves
-            and t.response.error <= CLEAR]  # fmt: skip
-    best = {
-        t.label: float(np.mean([math.log10(h.best) for h in t.response.halves]))
-        for t in seen
-        if t.response
-    }
-    table = contest(tasks)
+    seen, pool = _best_rates(tasks), _best_rates(others or tasks)
+    table = contest(tasks, others=others)
     constant = table[table.contestant == OUT_OF_FOLD].set_index("task").pick
     rows = []
-    for task in seen:
-        others = [t for t in seen if t.family != task.family]
-        pool = [t for t in others if t.optimizer == task.optimizer] or others
+    for task, best in seen:
+        away = [(t, rate) for t, rate in pool if t.family != task.family]
+        alike = [rate for t, rate in away if t.optimizer == task.optimizer]
+        alike = alike or [rate for _, rate in away]
         middle = math.log10(float(constant[task.label]))
-        ends = np.quantile([best[t.label] - middle for t in pool], [0.1, 0.9]) if pool else (-1, 1)
+        ends = np.quantile(np.array(alike) - middle, [0.1, 0.9]) if alike else (-1, 1)
         found = [(OUT_OF_FOLD, middle + ends[0], middle + ends[1])]
         for curve in task.curves:
             row = told(curve, task.context)
@@ -246,7 +257,7 @@ def intervals(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.Da
                 found.append(("consensus", low, high))
         rows += [
             {"task": task.label, "family": task.family, "contestant": name, "low": low,
-             "high": high, "best": best[task.label]}
+             "high": high, "best": best}
             for name, low, high in found
         ]  # fmt: skip
     table = pd.DataFrame(rows)

@@ -1,53 +1,17 @@
-"""Figures as inline SVG: byte-stable, with ids of their own and text left as text."""
+"""The report's figures, as inline SVG."""
 
-import io
 import math
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.drawing import draw, marks
 from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.svg import figure
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
-
-_SIZE = (6.6, 3.9)
-
-
-@contextmanager
-def figure(name: str) -> Iterator[tuple[Axes, list[str]]]:
-    """Yield axes and a list that holds the SVG text once the block has ended.
-
-    The name makes the ids within unique to the figure, so that many fit in one page.
-    """
-    out: list[str] = []
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.family": "sans-serif",
-    }
-    with rc_context(style):
-        drawn = Figure(figsize=_SIZE, layout="constrained")
-        axes = drawn.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        yield axes, out
-        buffer = io.StringIO()
-        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    prefix = re.sub(r"\W+", "-", name)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
-    out.append(re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S))
 
 
 def curve_figure(name: str, curve: Curve, candidates: Mapping[str, float]) -> str:
