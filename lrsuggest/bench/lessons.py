@@ -116,13 +116,13 @@ def plan_lesson(
         *(Chain("suggested", seed, p) for p in worth for seed in range(lesson.chain_seeds)),
     ]
     planned = PlannedLesson(
-        lesson.name or which.name, which, print_of, lesson.stage, tuple(steps),
+        lesson.label, which, print_of, lesson.stage, tuple(steps),
         tuple(hand_picked(which, stage)[0] for stage in lesson.stage), tuple(chains), suite.sweep,
         lesson.schedule, device, lesson.margin, test,
         tuple(p for p in lesson.precisions if p not in worth),
     )  # fmt: skip
     tasks, legs = [], tuple[Leg, ...]()
-    for number, stage in enumerate(lesson.stage, 1):
+    for number, stage in enumerate(lesson.stage if lesson.seeds else (), 1):
         rates = sorted(stage.rates or lesson.rates or suite.rates.get(which.optimizer, ()))
         common = _common(planned, number, legs)
         sweeps = [
@@ -141,7 +141,7 @@ def plan_lesson(
             PlannedTask(
                 " ".join(words), which, stage.stage, stage.size, stage.batch, steps[number - 1],
                 (*sweeps, *runs), str(paths[number - 1]), suite.sweep, lesson.schedule,
-                lesson=planned.name, named=hand_picked(which, stage) + _rule(planned, number),
+                chase=suite.chase, lesson=planned.name, named=hand_picked(which, stage) + _rule(planned, number),
             )
         )  # fmt: skip
         legs += (_run(planned, Chain("hand-picked", 0), number, legs).leg,)
@@ -152,7 +152,7 @@ def all_named(task: PlannedTask, curves: Sequence[Curve]) -> tuple[Named, ...]:
     """Return the contestants with runs of their own, ours read from the stage's range tests."""
     if not curves:
         return task.named
-    context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch)
+    context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch, task.schedule)
     return (*task.named, suggested(curves, context))
 
 
@@ -226,8 +226,9 @@ def walk(
             if record is None or record.curve is None:
                 return found
             context = Context(
-                lesson.dataset.optimizer, stage.stage, lesson.steps[number - 1], stage.batch
-            )
+                lesson.dataset.optimizer, stage.stage, lesson.steps[number - 1], stage.batch,
+                lesson.schedule,
+            )  # fmt: skip
             rates = suggested([record.curve.curve()], context).rates
         run = _run(lesson, chain, number, legs, rates)
         found.append((run, record := find(run)))

@@ -42,8 +42,19 @@ def make_plan(
     entries = [entry for entry in suite.entry if entry.only in (None, have)]
     if not entries and not suite.lesson:
         raise UserError(f"the suite {name} has nothing to run {have}; give --data a folder")
-    names = {entry.dataset for entry in entries} | {each.dataset for each in suite.lesson}
+    names = {entry.dataset for entry in entries}
     folders = {each: folder_of(dataset(each), root, out) for each in sorted(names)}
+    absent: list[str] = []
+    for lesson in suite.lesson:
+        try:
+            folders[lesson.dataset] = folder_of(dataset(lesson.dataset), root, out)
+        except UserError as error:
+            absent.append(f"{lesson.label}: {error}")
+    at_hand = [lesson for lesson in suite.lesson if lesson.dataset in folders]
+    if not entries and not at_hand:
+        raise UserError(f"no lesson of the suite {name} has its data at hand: {absent[0]}")
+    for said in absent:
+        console.print(f"left out: {said}", highlight=False, markup=False)
     tasks: list[PlannedTask] = []
     lessons: list[PlannedLesson] = []
     with bars(console) as progress:
@@ -62,13 +73,14 @@ def make_plan(
                         entry.slices, suite.chase,
                     )
                 )  # fmt: skip
-        for lesson in suite.lesson:
+        for lesson in at_hand:
             more, planned = plan_lesson(
                 lesson, suite, folders[lesson.dataset], out / "cache", device, progress
             )
             tasks += more
             lessons.append(planned)
-    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks), tuple(lessons))
+    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks), tuple(lessons),
+                tuple(absent))  # fmt: skip
 
 
 def _refine(entry: Entry, suite: Suite) -> Refine | None:

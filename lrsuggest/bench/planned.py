@@ -115,7 +115,10 @@ class PlannedLesson(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run of a suite set out to do; kept as plan.json beside the records."""
+    """What a run of a suite set out to do; kept as plan.json beside the records.
+
+    `absent` names the lessons whose data were not at hand, each with the mend.
+    """
 
     suite: str
     title: str
@@ -123,6 +126,7 @@ class Plan(msgspec.Struct, frozen=True):
     limit_s: float
     tasks: tuple[PlannedTask, ...]
     lessons: tuple[PlannedLesson, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> list[Job]:

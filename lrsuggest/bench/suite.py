@@ -135,7 +135,7 @@ def load(name: str) -> Suite:
             _check_lesson(lesson, suite)
         except UserError as error:
             raise UserError(f"{path}: {error} - at `$.lesson[{index}]`") from None
-    names = [lesson.name or lesson.dataset for lesson in suite.lesson]
+    names = [lesson.label for lesson in suite.lesson]
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two lessons have one name; give name = ... - at `$.lesson`")
     if not all(
@@ -157,8 +157,11 @@ def _check_lesson(lesson: Lesson, suite: Suite) -> None:
     which = dataset(lesson.dataset)
     which.need_reader()
     model, optimizer = lesson.model or which.model, lesson.optimizer or which.optimizer
-    if not lesson.stage or min(lesson.seeds, lesson.chain_seeds) < 2:
-        raise UserError("a lesson needs a stage, and two seeds or more of responses and chains")
+    if not lesson.stage or lesson.seeds in (1, 2) or min(lesson.seeds, lesson.chain_seeds - 1) < 0:
+        raise UserError(
+            "a lesson needs a stage, a seed of its chains, and three seeds or more of its responses "
+            "(seeds = 0 measures none)"
+        )
     if "fp32" not in lesson.precisions:
         raise UserError("precisions must hold fp32, with which the others are compared")
     for number, stage in enumerate(lesson.stage, 1):

@@ -75,8 +75,8 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         optimizer: likewise.
         schedule: of the rate in every stage.
         rates: grid of maximum rates of each stage's response.
-        seeds: of each response, three or more.
-        chain_seeds: of each whole chain, three or more.
+        seeds: of each response; 0 measures none, only the chains.
+        chain_seeds: of each whole chain; under three nothing is said of which is better.
         precisions: number formats of the chains with suggested rates; fp32 is that of the rest.
         margin: how much worse, in the metric's units, still counts as not worse.
         test: whether the chains' ends are also judged on the test split, once.
@@ -94,3 +94,8 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precisions: tuple[Precision, ...] = ("fp32",)
     margin: float = 0.005
     test: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name, or the dataset's."""
+        return self.name or self.dataset
