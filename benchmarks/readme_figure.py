@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrsuggest.bench.run import collect, load_plan
+from lrsuggest.bench.collect import collect
+from lrsuggest.bench.planned import load_plan
 from lrsuggest.bench.store import Store
 from lrsuggest.curves.drawing import draw, marks
 from lrsuggest.suggest import suggest_lr

@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("run", "run what a suite has no result for yet"),
         ("report", "write report.html from the records"),
-        ("export", "write the records as the tables tasks.csv, sweeps.csv and runs.csv"),
+        (
+            "export",
+            "write the records as tables: tasks.csv, sweeps.csv, runs.csv, and those of lessons",
+        ),
     ):
         each = commands.add_parser(name, help=text, description=text, parents=[shared])
         each.add_argument("suite", nargs="?", default="quick", help=suite)
@@ -127,9 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or export; without a command, run quick and report."""
+    from lrsuggest.bench.collect import collect, collect_lessons
     from lrsuggest.bench.plan import make_plan
     from lrsuggest.bench.planned import load_plan
-    from lrsuggest.bench.run import collect, run_plan
+    from lrsuggest.bench.run import run_plan
     from lrsuggest.bench.store import Store
     from lrsuggest.bench.suite import load
     from lrsuggest.tasks.data.catalog import data_root
@@ -160,6 +164,10 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
         plan = load_plan(out)
         store = Store(out)
     tasks, failed = collect(plan, store)
+    lessons, lost = collect_lessons(plan, store)
+    failed += [record or job for job, record in lost]
+    planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
+    unreached = sum(lesson.unreached for lesson in lessons)
     if args.command in (None, "report"):
         from lrsuggest.bench.jobs import Record
         from lrsuggest.report.page import Story, render
@@ -171,22 +179,22 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
             else f"{r.label}: never ran"
             for r in failed
         )
-        story = Story(plan.title, plan.command, len(plan.jobs), lines)
-        page = render(tasks, story)
+        story = Story(plan.title, plan.command, planned, lines, plan.absent, unreached)
+        page = render(tasks, story, lessons)
         with atomic(out / "report.html") as file:
             file.write(page.encode())
         console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
     if args.command == "export":
         from lrsuggest.bench.export import export
 
-        kept = export(plan, store, Path(args.to))
+        kept = export(plan, store, Path(args.to), lessons)
         console.print(f"{kept} records written to {args.to}", highlight=False, markup=False)
     if args.command is None:
         from lrsuggest.bench.score import print_regret
 
         print_regret(tasks, console)
-    measured = len(plan.jobs) - len(failed)
-    console.print(f"{measured} of {len(plan.jobs)} planned runs have a result", highlight=False)
+    console.print(f"{planned - len(failed) - unreached} of {planned} planned runs have a result",
+                  highlight=False)  # fmt: skip
     return 1 if failed else 0
 
 

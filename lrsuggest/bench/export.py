@@ -9,6 +9,7 @@ from lrsuggest.bench.jobs import Job, Record
 from lrsuggest.bench.plan import FRESH
 from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
+from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, atomic, cached
 from lrsuggest.tasks.naive import naive_loss
@@ -77,10 +78,11 @@ def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def export(plan: Plan, store: Store, folder: Path) -> int:
+def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvidence] = ()) -> int:
     """Write tasks.csv, sweeps.csv and runs.csv; returns how many records went in.
 
-    Sweeps come with the range test that heuristics are judged on first.
+    Sweeps come with the range test that heuristics are judged on first. Where there are lessons,
+    lessons.csv, stages.csv, chains.csv and named.csv stand beside them.
     """
     tasks, sweeps, runs = [], [], []
     for task in plan.tasks:
@@ -92,12 +94,18 @@ def export(plan: Plan, store: Store, folder: Path) -> int:
         tests.sort(key=lambda record: not task.main(record.job))
         sweeps += [_sweep(task, record) for record in tests]
         runs += [_run(task, record) for record in found if not record.curve]
-    for name, rows, columns in (
-        ("tasks", tasks, TASKS),
-        ("sweeps", sweeps, SWEEPS),
-        ("runs", runs, RUNS),
-    ):
+    tables = {
+        name: pd.DataFrame(rows, columns=list(columns))
+        for name, rows, columns in (
+            ("tasks", tasks, TASKS), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
+        )
+    }  # fmt: skip
+    if lessons:
+        tables["lessons"] = pd.DataFrame([each.facts for each in lessons], columns=list(LESSONS))
+        for name in ("stages", "chains", "named"):
+            parts = [getattr(each, name) for each in lessons]
+            tables[name] = pd.concat([each for each in parts if len(each)] or parts[:1])
+    for name, table in tables.items():
         with atomic(folder / f"{name}.csv") as file:
-            text = pd.DataFrame(rows, columns=list(columns)).to_csv(index=False)
-            file.write(text.encode())
-    return len(sweeps) + len(runs)
+            file.write(table.to_csv(index=False, float_format="%.6g").encode())
+    return len(sweeps) + len(runs) + sum(len(each.chains) for each in lessons)

@@ -21,10 +21,11 @@ from lrsuggest.bench.suite import Suite
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.suggestion import suggest
+from lrsuggest.evidence.lessons import SUGGESTED
+from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint
 from lrsuggest.tasks.lesson import Leg, Lesson, LessonStage
 
-HAND_PICKED, SUGGESTED = "hand-picked", "suggested"
 RULE = "frozen rate / 5, slice over 200"  # the teacher's, for what is unfrozen
 FALLBACK = 3e-3  # where no rate can be suggested: what people pick
 _SHARED = 1.1  # picks within 10 % share a run
@@ -141,7 +142,8 @@ def plan_lesson(
             PlannedTask(
                 " ".join(words), which, stage.stage, stage.size, stage.batch, steps[number - 1],
                 (*sweeps, *runs), str(paths[number - 1]), suite.sweep, lesson.schedule,
-                chase=suite.chase, lesson=planned.name, named=hand_picked(which, stage) + _rule(planned, number),
+                chase=suite.chase, lesson=planned.name,
+                named=hand_picked(which, stage) + _rule(planned, number),
             )
         )  # fmt: skip
         legs += (_run(planned, Chain("hand-picked", 0), number, legs).leg,)

@@ -110,8 +110,12 @@ class PlannedLesson(msgspec.Struct, frozen=True):
     @property
     def planned(self) -> int:
         """How many jobs its chains have; which rates they run at shows only on the way."""
-        each = {"hand-picked": len(self.stages), "suggested": 2 * len(self.stages)}
-        return sum(each[chain.pilot] + bool(self.test) for chain in self.chains)
+        return sum(map(self.length, self.chains))
+
+    def length(self, chain: Chain) -> int:
+        """How many jobs a chain has: its runs, range tests before suggested ones, the test look."""
+        each = 1 if chain.pilot == "hand-picked" else 2
+        return each * len(self.stages) + bool(self.test)
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -1,24 +1,22 @@
-"""From a plan to records: run what is missing, add what follows from the results, collect."""
+"""From a plan to records: run what is missing, add what follows from the results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
+from lrsuggest.bench.collect import curves_of
 from lrsuggest.bench.engines import run_jobs
-from lrsuggest.bench.jobs import MEASURED, Job, Order, Record
+from lrsuggest.bench.jobs import MEASURED, Job, Order
 from lrsuggest.bench.lessons import all_named, chain_file, named_runs, walk
 from lrsuggest.bench.plan import chased, extended, refined
 from lrsuggest.bench.planned import Plan, PlannedLesson, PlannedTask, save_plan
 from lrsuggest.bench.prepare import bars
 from lrsuggest.bench.store import Store
-from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.readings import rates, read_all
-from lrsuggest.evidence.response import Response, TaskEvidence
 
 _EXTENSIONS = 3  # of a grid, by a decade each
 
@@ -129,7 +127,7 @@ def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
 
 def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     """Return the runs that follow from the results of a task's first ones."""
-    curves = _curves(task, store)
+    curves = curves_of(task, store)
     picks: list[float] = []
     if task.chase:
         context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch)
@@ -155,64 +153,3 @@ def _best(task: PlannedTask, store: Store) -> float | None:
     means = {rate: float(np.mean(losses)) for rate, losses in found.items()}
     best = min(means, key=means.__getitem__, default=None)
     return best if best is not None and np.isfinite(means[best]) else None
-
-
-def _curves(task: PlannedTask, store: Store) -> list[Curve]:
-    jobs = [job for job in task.jobs if job.kind == "sweep" and task.main(job)]
-    records = [store.measured(job) for job in jobs]
-    return [record.curve.curve() for record in records if record and record.curve]
-
-
-def collect(plan: Plan, store: Store) -> tuple[list[TaskEvidence], list[Record | Job]]:
-    """Return the evidence of every task, and the jobs without a result.
-
-    A failed job comes as its record, one never run as the job itself.
-    """
-    evidence, failed = [], []
-    for task in plan.tasks:
-        found = {job: store.get(job) for job in task.all_jobs}
-        failed += [r or job for job, r in found.items() if r is None or r.status not in MEASURED]
-        good = [r for r in found.values() if r and r.status in MEASURED]
-        evidence.append(_evidence(task, good))
-    return evidence, failed
-
-
-def _each(values: set[str]) -> str:
-    """Every distinct value: a mixture must be seen."""
-    return ", ".join(sorted(values))
-
-
-def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
-    starts = [r.start for r in records if r.start]
-    runs = [r for r in records if r.job.kind == "run" and task.main(r.job)]
-    metric = next((k for r in runs for k in (r.end or {}) if not k.startswith("loss")), "")
-    table = pd.DataFrame(
-        [
-            {
-                "lr": r.job.rates[0],
-                "seed": r.job.seed,
-                "valid_loss": (r.end or {}).get("loss", np.inf),
-                "value": (r.end or {}).get(metric, np.nan),
-            }
-            for r in runs
-        ]
-    )
-    made = {name: {r.versions[name] for r in records} for r in records[:1] for name in r.versions}
-    facts = {
-        "model": task.dataset.model,
-        "batch": str(task.batch),
-        "steps a run": str(task.steps),
-        "device": _each({r.job.device for r in records}),
-        "precision": _each({r.job.precision for r in records}),
-        "data": _each({r.job.fingerprint for r in records}),
-        **{name: _each(values) for name, values in made.items()},
-        "compute": f"{sum(r.seconds for r in records):.0f} s",
-    }
-    response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
-    return TaskEvidence(
-        task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
-        task.dataset.synthetic,
-        tuple(r.curve.curve() for r in records if r.curve and task.main(r.job)), response,
-        tuple((p.top, p.where) for p in task.dataset.picked(task.stage)),
-        metric, table, facts, task.steps, task.batch,
-    )  # fmt: skip

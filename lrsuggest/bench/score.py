@@ -83,8 +83,8 @@ def judged(out: Path | None, families: str) -> tuple[list[TaskEvidence], list[Ta
         if families == "confirm":
             return load(shipped("benchmarks/recorded/confirm")), load()
         return load(held_out={"dev": False, "held-out": True}.get(families)), []
+    from lrsuggest.bench.collect import collect
     from lrsuggest.bench.planned import load_plan
-    from lrsuggest.bench.run import collect
     from lrsuggest.bench.store import Store
 
     return collect(load_plan(out), Store(out))[0], []

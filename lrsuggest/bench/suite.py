@@ -159,8 +159,8 @@ def _check_lesson(lesson: Lesson, suite: Suite) -> None:
     model, optimizer = lesson.model or which.model, lesson.optimizer or which.optimizer
     if not lesson.stage or lesson.seeds in (1, 2) or min(lesson.seeds, lesson.chain_seeds - 1) < 0:
         raise UserError(
-            "a lesson needs a stage, a seed of its chains, and three seeds or more of its responses "
-            "(seeds = 0 measures none)"
+            "a lesson needs a stage, a seed of its chains, and three seeds or more of its "
+            "responses (seeds = 0 measures none)"
         )
     if "fp32" not in lesson.precisions:
         raise UserError("precisions must hold fp32, with which the others are compared")

@@ -6,6 +6,7 @@ everything is valued on the other, both ways, and negative values are kept.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -30,6 +31,7 @@ class Half:
         best: the chosen rate.
         at_best: its mean loss.
         span: what training gains: loss of the start less that of the best.
+        seeds: rows of the valuing seeds in the response's losses.
     """
 
     rates: Floats
@@ -37,9 +39,17 @@ class Half:
     best: float
     at_best: float
     span: float
+    seeds: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, rates: Floats, choose: Floats, value: Floats, start: float) -> "Half | None":
+    def of(
+        cls,
+        rates: Floats,
+        choose: Floats,
+        value: Floats,
+        start: float,
+        seeds: Sequence[int] = (),
+    ) -> "Half | None":
         """Choose and value; None where nothing was learnt. Losses are (seeds, m)."""
         if not len(rates):
             return None
@@ -53,7 +63,8 @@ class Half:
         span = start - at_best
         if not span > 1e-12 * abs(start):
             return None
-        return cls(rates, _mean(value, start, at_best), float(rates[best]), at_best, span)
+        means = _mean(value, start, at_best)
+        return cls(rates, means, float(rates[best]), at_best, span, tuple(map(int, seeds)))
 
     def regret(self, pick: float) -> float:
         """Regret of a rate, linear in log10 rate between measured ones, the edge's beyond."""
@@ -122,9 +133,30 @@ class Response:
             choose, value = self.loss[rows[first::2]], self.loss[rows[1 - first :: 2]]
             seen = (~np.isnan(choose)).sum(axis=0)
             both = (seen > 0) & (~np.isnan(value)).any(axis=0)
-            half = Half.of(self.rates[both], choose[:, both], value[:, both], self.start)
+            half = Half.of(
+                self.rates[both],
+                choose[:, both],
+                value[:, both],
+                self.start,
+                rows[1 - first :: 2].tolist(),
+            )
             found += [half] if half else []
         return tuple(found)
+
+    def regret_of(self, losses: Floats) -> float:
+        """Regret of runs beside the grid, such as a slice's; NaN where nothing can be said.
+
+        Args:
+            losses: shape (seeds,), a run for each row of `loss`; as there, infinity is a divergence
+                and NaN a run that is missing.
+        """
+        found = [
+            (float(_mean(losses[list(h.seeds), None], self.start, h.at_best)[0]) - h.at_best)
+            / h.span
+            for h in self.halves
+            if not np.isnan(losses[list(h.seeds)]).all()
+        ]
+        return float(np.mean(found)) if found else math.nan
 
     @property
     def error(self) -> float:

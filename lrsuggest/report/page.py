@@ -12,11 +12,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest
+from lrsuggest.evidence.lessons import LessonEvidence
+from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, contest, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import finalists, ranks, summary
 from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
+from lrsuggest.report import lessons as lesson_part
 from lrsuggest.report.figures import critical_difference_figure, curve_figure, response_figure
+from lrsuggest.report.text import number, rate
 
 _FEWEST_FAMILIES = 6
 
@@ -30,25 +33,21 @@ class Story:
         command: what was run.
         planned: how many runs were planned.
         failed: a line for each run without a result.
+        absent: a line for each lesson whose data were not at hand.
+        unreached: how many runs wait for one of the failed.
     """
 
     title: str
     command: str
     planned: int
     failed: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    unreached: int = 0
 
-
-def rate(value: float) -> str:
-    """Write a rate as 3e-3."""
-    if not math.isfinite(value):
-        return "–"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def number(value: float) -> str:
-    """Write a regret or a share with three decimals, a minus as a minus."""
-    return "–" if not math.isfinite(value) else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+    @property
+    def measured(self) -> int:
+        """How many planned runs have a result."""
+        return self.planned - len(self.failed) - self.unreached
 
 
 def _picks(task: TaskEvidence) -> dict[str, float]:
@@ -146,8 +145,14 @@ def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
             f"Only {len(families)} {'family' if len(families) == 1 else 'families'} of real data: "
             "a look at the curves, too few to say which heuristic is best."
         )
-    if story.failed:
-        said.append(f"{len(story.failed)} of {story.planned} planned runs have no result.")
+    if story.measured < story.planned:
+        lacking = story.planned - story.measured
+        said.append(f"{lacking} of {story.planned} planned runs have no result.")
+    if any(task.family in read_folds() for task in real):
+        said.append(
+            'The consensus was fitted on families among these; "consensus, out of fold" is the '
+            "rule made without each. Suggested rates are the shipped rule's."
+        )
     elsewhere = [task.label for task in real if task.hand_picked]
     if elsewhere:
         said.append(
@@ -170,32 +175,43 @@ def leader(ranked: pd.DataFrame) -> dict[Any, Any] | None:
     return dict(fair.to_dict("records")[0]) if len(fair) else None
 
 
-def render(tasks: Sequence[TaskEvidence], story: Story) -> str:
+def render(
+    tasks: Sequence[TaskEvidence], story: Story, lessons: Sequence[LessonEvidence] = ()
+) -> str:
     """Return the report as one HTML document that needs nothing else."""
     # The consensus was fitted on these families, so the rule made without each stands beside it.
     folds = read_folds()
     tuned_on = any(task.family in folds for task in tasks)
     table = contest(tasks, {UNSEEN: fold_reader(folds)} if tuned_on else None)
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({"report.html": _template("report.html")}),
+        loader=jinja2.DictLoader({n: _template(n) for n in ("report.html", "lessons.html")}),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(rate=rate, number=number, origin=origin)
+    environment.filters.update(
+        rate=rate,
+        number=number,
+        origin=origin,
+        several=lesson_part.several,
+        verdict=lesson_part.verdict,
+    )
+    environment.globals.update(spread=lesson_part.spread, metric=lesson_part.metric)
     ranked = summary(table, tasks)
-    real = [task for task in tasks if not task.synthetic]
-    families = {task.family for task in real}
+    measured = scorable(tasks)
+    families = {task.family for task in measured}
     return environment.get_template("report.html").render(
         story=story,
         alerts=alerts(tasks, story),
         ranking=ranked.to_dict("records"),
         sections=[_section(i, task, table) for i, task in enumerate(tasks)],
-        measured=[task for task in real if task.response is not None and task.response.ready],
+        measured=measured,
         families=len(families),
         difference=_difference(table) if len(families) >= _FEWEST_FAMILIES else None,
         leader=leader(ranked) if len(families) >= _FEWEST_FAMILIES else None,
+        lessons=[lesson_part.section(i, each, tasks) for i, each in enumerate(lessons)],
+        strip=lesson_part.strip(lessons, story.absent),
     )
 
 

@@ -209,7 +209,7 @@ def test_a_curve_is_read(tmp_path, capsys):
     assert "fastai_valley" in out
     Curve(np.geomspace(1e-6, 1, 50), np.ones(50)).to_csv(tmp_path / "flat.csv")
     assert main(["read", str(tmp_path / "flat.csv")]) == 0
-    assert "No suggestion. The loss is flat" in capsys.readouterr().out
+    assert "Why: The loss is flat" in capsys.readouterr().out
 
 
 def test_list_and_help_are_worth_reading(tmp_path, capsys, monkeypatch):

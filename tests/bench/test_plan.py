@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 from test_suite import GOOD
 
+from lrsuggest.bench.collect import collect
 from lrsuggest.bench.jobs import Record, RecordedCurve
 from lrsuggest.bench.plan import FRESH, chased, make_plan, refined
 from lrsuggest.bench.planned import load_plan, save_plan
-from lrsuggest.bench.run import _following, collect
+from lrsuggest.bench.run import _following
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load
 from lrsuggest.curves.curve import Curve
