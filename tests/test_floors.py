@@ -69,6 +69,7 @@ def test_only_the_root_has_names_in_its_init():
         ("lrsuggest.evidence.regret", {"torch"}),
         ("lrsuggest.report.page", {"torch"}),
         ("lrsuggest.bench.run", {"torch"}),
+        ("lrsuggest.bench.listing", {"torch", "pandas", "matplotlib"}),
     ],
 )
 def test_light_modules_load_nothing_heavy(module, banned):

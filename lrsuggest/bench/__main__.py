@@ -26,6 +26,7 @@ examples:
   python -m lrsuggest.bench --data DIR             the same on the datasets in DIR
   python -m lrsuggest.bench run my_suite.toml      a suite of your own
   python -m lrsuggest.bench read curve.csv         suggest a rate from a curve (columns lr, loss)
+  python -m lrsuggest.bench list camvid            thanks, terms, and the course's rates
   python -m lrsuggest.bench fetch biwi --data DIR  download a dataset into DIR
 
 exit status: 0 done, 1 some runs have no result (fetch: a dataset did not come), 2 a mistake in
@@ -92,9 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         "that were measured after the consensus was frozen",
     )  # fmt: skip
     each.add_argument("--csv", metavar="FILE", help="write the contest, a row per pick, to a file")
-    commands.add_parser(
-        "list", help="suites, datasets and heuristics, and which data are at hand", parents=[shared]
-    )
+    text = "suites, datasets, which of them are at hand, and heuristics; or all about a dataset"
+    each = commands.add_parser("list", help=text, description=text, parents=[shared])
+    each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
     text = "download datasets, verify and unpack them; without a name, say which and how large"
     each = commands.add_parser("fetch", help=text, description=text, parents=[shared])
     each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
@@ -229,30 +230,15 @@ def _read(args: argparse.Namespace, console: Console) -> int:
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
-    """Say what there is."""
-    from lrsuggest.bench.suite import load, suite_names
-    from lrsuggest.curves.readings import HEURISTICS
-    from lrsuggest.tasks.data.catalog import data_root, datasets, locate
+    """Say what there is, or all about what is named."""
+    from lrsuggest.bench.listing import print_dataset, print_list
+    from lrsuggest.tasks.data.catalog import data_root
 
     root = data_root(getattr(args, "data", None))
-    table = Table("suite", "title", box=None)
-    for name in suite_names():
-        table.add_row(name, load(name).title)
-    console.print(table, "")
-    table = Table("dataset", "what", "hand-picked", "at hand", box=None)
-    for each in datasets().values():
-        try:
-            place = "drawn" if each.synthetic else str(locate(each, root) or "packaged")
-        except UserError:
-            place = f"no: put it in DATA/{each.folder}"
-        picked = ", ".join(f"{s.stage} {p.top:g}" for s in each.stages for p in s.hand_picked)
-        table.add_row(each.name, each.title, picked, place)
-    console.print(table, "")
-    table = Table("heuristic", "source", box=None)
-    for heuristic in HEURISTICS.values():
-        if heuristic.origin != "constant":
-            table.add_row(heuristic.name, heuristic.source)
-    console.print(table)
+    for name in args.names:
+        print_dataset(console, name, root)
+    if not args.names:
+        print_list(console, root)
     return 0
 
 
@@ -268,7 +254,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
     if not args.names:
         table = Table("dataset", "what", "MB", "terms", "at hand", box=None)
         for each in datasets().values():
-            if each.url:
+            if each.fetchable:
                 wanted = archive(each, root)
                 size = f"{wanted.size / 1e6:.2f}"
                 table.add_row(each.name, each.title, size, each.terms, wanted.state())

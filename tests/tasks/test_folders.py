@@ -21,6 +21,7 @@ def quietly(done, of):
     ("reader", "where", "size", "channels", "train", "valid", "classes"),
     [
         ("grey_folders", "archives/mnist_sample.tgz", (7, 7), 1, 12_396, 2_038, ("3", "7")),
+        ("grey_folders", "archives/mnist_tiny.tgz", (7, 7), 1, 709, 699, ("3", "7")),
         ("folders", "hymenoptera", (16, 16), 3, 243, 153, ("ants", "bees")),
         ("folders", "cifar10_small", (8, 8), 3, 5_000, 1_000, None),
     ],

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import damage, need, write_tgz
 from hypothesis import given
@@ -53,6 +54,19 @@ def test_labelled_texts_are_read_whole(data_root, name, where, length, train, va
     unknown = [(part == UNKNOWN).sum() / (part != PAD).sum()
                for part in (data.inputs[~data.valid], data.inputs[data.valid])]  # fmt: skip
     assert unknown[0] < unknown[1] < 0.2
+
+
+def test_the_course_s_layout_of_the_reviews_reads_as_the_other(data_root, tmp_path):
+    folder = need(data_root, "text/imdb_sample")
+    parts = [pd.read_csv(folder / f"{n}.csv", header=None) for n in ("train", "valid")]
+    whole = pd.concat(parts).set_axis(["label", "text"], axis=1)
+    whole["is_valid"] = np.arange(len(whole)) >= len(parts[0])
+    whole.to_csv(tmp_path / "texts.csv", index=False)
+    data, same = read_labelled("imdb", tmp_path, 60), read_labelled("imdb", folder, 60)
+    for mine, theirs in ((data.inputs, same.inputs), (data.targets, same.targets),
+                         (data.valid, same.valid)):  # fmt: skip
+        np.testing.assert_array_equal(mine, theirs)
+    assert data.classes == same.classes
 
 
 def test_every_labelled_text_is_tested():
@@ -112,6 +126,8 @@ def test_reviews_in_columns_keep_their_commas(tmp_path):
         ("imdb", {"train.csv": b"", "valid.csv": b"0,a"}, "cannot be read"),
         ("imdb", {"train.csv": b"0\n1", "valid.csv": b"0,a"}, "cannot be read"),
         ("imdb", {"train.csv": b"0,\xff\xfe", "valid.csv": b"0,a"}, "cannot be read"),
+        ("imdb", {"texts.csv": b"text,label\na,0"}, "cannot be read"),
+        ("imdb", {"texts.csv": b"text,label,is_valid\na,0,perhaps"}, "cannot be read"),
         ("trec", {"TREC.train.all": b"0 a", "TREC.test.all": b""}, "nothing for validation"),
         ("shakespeare", {}, r"tinyshakespeare\.txt is missing"),
         ("shakespeare", {"tinyshakespeare.txt": b"To \xff be"}, r"tinyshakespeare\.txt is no text"),

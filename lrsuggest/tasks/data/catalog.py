@@ -15,7 +15,11 @@ from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 
 T = TypeVar("T")
-Kind = Literal["classification", "segmentation", "points", "regression", "language"]
+Kind = Literal[
+    "classification", "segmentation", "points", "regression", "language",
+    # no task is made of these yet
+    "multi-label", "detection", "translation", "generation",
+]  # fmt: skip
 
 
 class HandPicked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,10 +48,13 @@ class CourseStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `network` is the course's, in words. Sizes are (height, width) in pixels, (tokens,) of texts,
     () of tables and where the page does not say; `batch` is in examples; what is None the page
-    does not say.
+    does not say. "partial" is gradual unfreezing, the last groups of layers trainable. `compare`
+    is false where the course trained for another target, or another sort of network, than the
+    dataset's entry does: such a rate is shown, and can be asked for by its number, but no task is
+    compared with it unasked.
     """
 
-    stage: Literal["frozen", "unfrozen", "finetune", "scratch"]
+    stage: Literal["frozen", "partial", "unfrozen", "finetune", "scratch"]
     network: str
     size: tuple[int, ...] = ()
     batch: int | None = None
@@ -56,6 +63,7 @@ class CourseStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_decay: float | None = None
     precision: Literal["fp32", "fp16"] = "fp32"
     hand_picked: tuple[HandPicked, ...] = ()
+    compare: bool = True
     note: str | None = None
 
 
@@ -89,8 +97,16 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     md5: str | None = None
 
     def picked(self, stage: str) -> tuple[HandPicked, ...]:
-        """Return the hand-picked rates of every stage of this kind, in order."""
-        return tuple(p for each in self.stages if each.stage == stage for p in each.hand_picked)
+        """Return the hand-picked rates of the stages of this kind to compare with, in order."""
+        return tuple(
+            pick for each in self.stages if each.stage == stage and each.compare
+            for pick in each.hand_picked
+        )  # fmt: skip
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether `fetch` can bring and unpack its archive."""
+        return self.url is not None and self.url.endswith(".tgz")
 
     def need_reader(self) -> str:
         """Return the name of the reader.
@@ -174,9 +190,13 @@ def locate(entry: Dataset, root: Path | None) -> Path | None:
     if root is None:
         raise UserError(f"{entry.name} needs data; give --data the folder that holds {entry.name}/")
     if not (root / entry.folder).exists():
+        how = (
+            f"fetch it (python -m lrsuggest.bench fetch {entry.name} --data {root}),"
+            if entry.fetchable
+            else f"put {entry.title} there (from {entry.source})"
+        )
         raise UserError(
-            f"{root / entry.folder} does not exist; put {entry.title} there "
-            f"(from {entry.source}) or give --data another folder"
+            f"{root / entry.folder} does not exist; {how} or give --data another folder"
         )
     return root / entry.folder
 

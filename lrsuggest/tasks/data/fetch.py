@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -70,12 +70,20 @@ class Archive:
         """Where the bytes wait until all have come."""
         return self.path.with_name(f"{self.path.name}.part")
 
+    @property
+    def at_hand(self) -> Path | None:
+        """Where a reader finds it, None if it is not there; goes by sizes, checks nothing."""
+        if self.folder:
+            return self.folder if self.folder.exists() else None
+        there = self.path.exists() and self.path.stat().st_size == self.size
+        return self.path if there else None
+
     def state(self) -> str:
         """Say where it is, how much of it has come, or no; goes by sizes, checks nothing."""
-        if self.folder and self.folder.exists():
-            return str(self.folder)
+        if self.at_hand:
+            return str(self.at_hand)
         if self.path.exists() and self.path.stat().st_size == self.size:
-            return str(self.path)
+            return f"{self.path}, not yet unpacked"
         return f"{self.part.stat().st_size / self.size:.0%} of it" if self.part.exists() else "no"
 
 
@@ -87,7 +95,8 @@ def archive(entry: Dataset, root: Path) -> Archive:
         root: the folder of --data; need not exist yet.
 
     Raises:
-        UserError: the dataset has no archive, or the variable LRSUGGEST_MIRROR is no url.
+        UserError: the dataset has no archive, or one that is no .tgz, or the variable
+            LRSUGGEST_MIRROR is no url.
     """
     if entry.folder is None:
         raise UserError(f"{entry.name} needs no fetching; it comes with the package")
@@ -95,6 +104,11 @@ def archive(entry: Dataset, root: Path) -> Archive:
         raise UserError(
             f"{entry.name} has no archive to fetch; get it from {entry.source} and put it in "
             f"{root / entry.folder}"
+        )
+    if not entry.fetchable:
+        raise UserError(
+            f"fetch unpacks no {PurePosixPath(entry.url).suffix} archives; get {entry.url} and "
+            f"unpack it to {root / entry.folder}"
         )
     file, mirror = entry.url.rpartition("/")[2], os.environ.get(MIRROR)
     if mirror and not mirror.startswith(("http://", "https://")):

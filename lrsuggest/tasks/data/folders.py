@@ -9,14 +9,14 @@ from lrsuggest.tasks.data.files import Progress, contents, no_progress, open_ima
 from lrsuggest.tasks.data.resident import Resident, Size
 
 _IMAGES = {".png", ".jpg", ".jpeg"}
-_VALID = {"valid", "val", "test"}
+_VALID = {"valid", "val", "test", "testing"}
 _TILES = 2  # a side of an ISBI image is cut in so many, for there are only 30 images
 
 
 def read_folders(
     source: Path, size: Size, progress: Progress = no_progress, *, mode: str = "RGB"
 ) -> Resident:
-    """Read SPLIT/CLASS/IMAGE from a folder or a .tgz; split valid, val or test is for validation.
+    """Read SPLIT/CLASS/IMAGE from a folder or a .tgz; split valid, val, test or testing validates.
 
     Args:
         source: folder or archive.

@@ -30,8 +30,15 @@ def _mr_polarity(folder: Path) -> Labelled:
 
 
 def _imdb(folder: Path) -> Labelled:
-    """Columns label and text; train.csv and valid.csv."""
+    """Columns label and text in train.csv and valid.csv, or in texts.csv with is_valid beside.
+
+    The second layout is that of the course's archive, the first was published elsewhere.
+    """
     try:
+        if (folder / "texts.csv").exists():
+            whole = pd.read_csv(folder / "texts.csv", dtype={"is_valid": bool})
+            texts, labels = whole["text"].astype(str), whole["label"].astype(str)
+            return texts.tolist(), labels.tolist(), whole["is_valid"].to_numpy()
         parts = [pd.read_csv(folder / f"{n}.csv", header=None)[[0, 1]] for n in ("train", "valid")]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder} cannot be read ({error}); restore it from its source") from None
