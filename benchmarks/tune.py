@@ -26,7 +26,7 @@ from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.evidence.agreement import agreement, people
-from lrsuggest.evidence.probing import probed
+from lrsuggest.evidence.probing import best_of_short, probed
 from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.regret import OUT_OF_FOLD, constants, contest
 from lrsuggest.evidence.response import TaskEvidence
@@ -169,6 +169,17 @@ def probe_table(found: pd.DataFrame) -> list[str]:
     return rows
 
 
+def short_table(tasks: Sequence[TaskEvidence]) -> list[str]:
+    """Return what the whole grid of short runs would choose."""
+    rows = ["| moved by, decades | tasks | median regret | mean | p90 |", "|---|---|---|---|---|"]
+    for shift, here in best_of_short(tasks).groupby("shift", sort=False):
+        rows.append(
+            f"| {shift:.2f} | {len(here)} | {here.regret.median():.4f} | {here.regret.mean():.4f} "
+            f"| {here.regret.quantile(0.9):.3f} |"
+        )
+    return rows
+
+
 def plain(task: TaskEvidence, curve: Curve) -> float | Abstention:
     """Read by the rule's start values, which no fit has touched."""
     row = told(curve, task.context)
@@ -256,8 +267,13 @@ def page() -> None:
               f"Unresolved (standard error above .01): {'; '.join(unsure) or 'none'}.", "",
               "## 80 % interval", "", *interval_table(tasks), "",
               "Tasks whose error exceeds .1 are left out: their best rate is not known.", "",
-              "## Probes", "", *probe_table(probes), "", "![regret against cost](probes.svg)",
-              ""]  # fmt: skip
+              "## Probes", "", *probe_table(probes), "", "![regret against cost](probes.svg)", "",
+              "How much a run of a quarter of the length can know at all: the rate that does best "
+              "over the whole short grid, three seeds together, moved down and then run at full "
+              "length:", "", *short_table(tasks), "",
+              "That costs some ten times as much as four probes and is no better than the curve "
+              "alone, so at this length there is little for probes to know; longer "
+              "probes are not recorded.", ""]  # fmt: skip
     (ROOT / "docs" / "consensus.md").write_text("\n".join(parts), "utf-8")
 
 

@@ -20,6 +20,7 @@ from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.training.choosing import choose, settle
 
 SHORTER = 4  # the short runs' share of a full one
+SHIFTS = (0.0, -0.15, -0.3)  # decades; the middle one is the consensus's own for this length
 COUNTS = (2, 3, 4, 6, 8)
 
 
@@ -78,4 +79,28 @@ def probed(tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule]) -> pd.DataF
                 pick = first if lr is None else settle(first, lr, trials, SHORTER)
                 rows.append({**facts, "probes": n, "cost": n / SHORTER, "pick": pick,
                              "regret": regret(scored, pick)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def best_of_short(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
+    """Return what all recorded short runs together could choose, a row per task and shift.
+
+    The rate with the lowest mean loss over the whole short grid and its three seeds, moved by
+    `SHIFTS` decades and valued at full length: about what any probing at this length can know, for
+    some ten times the cost of four probes.
+
+    Columns: task, family, shift, regret (on the score half, as in `probed`).
+    """
+    rows = []
+    for task in scorable(tasks):
+        scored = response(task.runs, task.starts[1], column="loss_score")
+        short = task.runs[task.runs.part == "short"]
+        if scored is None or not scored.halves or short.empty:
+            continue
+        best = float(short.groupby("lr").loss_probe.mean().idxmin())
+        rows += [
+            {"task": task.label, "family": task.family, "shift": shift,
+             "regret": regret(scored, best * 10**shift)}
+            for shift in SHIFTS
+        ]  # fmt: skip
     return pd.DataFrame(rows)

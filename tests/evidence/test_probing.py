@@ -10,7 +10,7 @@ from helpers import sweep_like
 
 from lrsuggest.curves.consensus import RULE, Rule, place, told
 from lrsuggest.curves.curve import Curve
-from lrsuggest.evidence.probing import COUNTS, SHORTER, probed
+from lrsuggest.evidence.probing import COUNTS, SHIFTS, SHORTER, best_of_short, probed
 from lrsuggest.evidence.recorded import response
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.report.figures import cost_figure
@@ -76,3 +76,11 @@ def test_curve_and_probes_meet_halfway_and_long_runs_want_less():
     assert settle(1e-2, 4e-2, good, 1.0) == pytest.approx(2e-2)
     assert settle(1e-2, 4e-2, good, 10.0) == pytest.approx(2e-2 * 10 ** (RULE.steps / 2))
     assert settle(1e-2, 1e-3, ((1e-2, math.inf), (1e-3, 0.9)), 1.0) == pytest.approx(1e-3)
+
+
+def test_all_short_runs_together_choose_the_short_best_moved():
+    found = best_of_short([task(RATES[9], RATES[12])]).set_index("shift")
+    assert found.index.tolist() == list(SHIFTS)
+    unmoved = math.log10(RATES[12] / RATES[9]) ** 2 / 4 / 4  # of a start at 5 and a best of 1
+    assert found.regret[0.0] == pytest.approx(unmoved, abs=0.01)
+    assert found.regret[-0.3] < found.regret[-0.15] < found.regret[0.0]
