@@ -194,6 +194,10 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
         from lrsuggest.bench.score import print_regret
 
         print_regret(tasks, console)
+    if lessons and args.command == "report":
+        from lrsuggest.bench.score import print_lessons
+
+        print_lessons(lessons, console)
     console.print(f"{planned - len(failed) - unreached} of {planned} planned runs have a result",
                   highlight=False)  # fmt: skip
     return 1 if failed else 0

@@ -15,6 +15,7 @@ from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Read
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.regret import contest, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
@@ -142,6 +143,29 @@ def print_regret(
         "is better than the untrained network. Intervals resample families.", highlight=False,
     )  # fmt: skip
     return table
+
+
+def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
+    """Print every lesson's whole chains, at suggested rates beside hand-picked ones."""
+    from lrsuggest.evidence.lessons import TEST, autopilot
+    from lrsuggest.report.lessons import metric, verdict
+
+    shown = Table(
+        Column("lesson", no_wrap=True), "after stage", "format", "metric", "hand-picked",
+        "suggested", "verdict, 95 %", "seconds a run", "peak MB", box=None,
+    )  # fmt: skip
+    for lesson in (each for each in lessons if len(each.chains)):
+        for row in autopilot(lesson).to_dict("records"):
+            peak = row["our_peak_mb"]
+            shown.add_row(
+                lesson.name, "test split" if row["number"] == TEST else str(row["number"]),
+                row["precision"], lesson.facts["metric"].replace("_", " "),
+                metric(row["their_mean"], row["their_sd"], row["n"]),
+                metric(row["our_mean"], row["our_sd"], row["n"]), verdict(row["against"]),
+                f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
+                "" if math.isnan(peak) else f"{peak:.0f}",
+            )  # fmt: skip
+    console.print(shown)
 
 
 def print_people(split: str | None, console: Console, newcomers: Sequence[str] = ()) -> None:

@@ -97,7 +97,7 @@ def best_of_short(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         short = task.runs[task.runs.part == "short"]
         if scored is None or not scored.halves or short.empty:
             continue
-        best = float(short.groupby("lr").loss_probe.mean().idxmin())
+        best = float(str(short.groupby("lr").loss_probe.mean().idxmin()))
         rows += [
             {"task": task.label, "family": task.family, "shift": shift,
              "regret": regret(scored, best * 10**shift)}

@@ -62,4 +62,5 @@ def _draw(axes: Any, image: NDArray[np.uint8], value: NDArray[Any] | None) -> No
         axes.plot(x, y, ".", color="#F0E442", ms=3)
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     else:
-        axes.text(0.03, 0.97, f"class {value}", color="yellow", va="top", transform=axes.transAxes)
+        axes.text(0.04, 0.94, f"class {value}", color="yellow", va="top", fontsize=9,
+                  transform=axes.transAxes, bbox={"color": "black", "pad": 2})  # fmt: skip
