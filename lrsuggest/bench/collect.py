@@ -143,7 +143,8 @@ def _lesson(
                 )
     stages = [
         (name, number, tasks[number - 1].label if tasks else "", stage.stage,
-         "x".join(map(str, stage.size)), stage.batch, stage.epochs, steps, stage.weight_decay)
+         "x".join(map(str, stage.size)), stage.batch, stage.epochs, steps, stage.weight_decay,
+         stage.precision)
         for number, (stage, steps) in enumerate(zip(lesson.stages, lesson.steps, strict=True), 1)
     ]  # fmt: skip
     which = lesson.dataset
@@ -151,7 +152,7 @@ def _lesson(
     facts = {
         "lesson": name, "title": which.title, "family": which.family, "model": which.model,
         "optimizer": which.optimizer, "schedule": lesson.schedule, "metric": metric,
-        "margin": f"{lesson.margin:g}", "skipped": " ".join(lesson.skipped),
+        "margin": f"{lesson.margin:g}", "skipped": "; ".join(lesson.skipped),
         "device": lesson.device, "fingerprint": lesson.fingerprint,
         "versions": " ".join(f"{k}={v}" for k, v in (made[0].versions if made else {}).items()),
     }  # fmt: skip

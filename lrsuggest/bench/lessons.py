@@ -24,7 +24,7 @@ from lrsuggest.curves.suggestion import suggest
 from lrsuggest.evidence.lessons import SUGGESTED
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.tasks.data.catalog import Dataset, dataset, fingerprint
-from lrsuggest.tasks.lesson import Leg, Lesson, LessonStage
+from lrsuggest.tasks.lesson import Leg, Lesson, LessonStage, Precision
 
 RULE = "frozen rate / 5, slice over 200"  # the teacher's, for what is unfrozen
 FALLBACK = 3e-3  # where no rate can be suggested: what people pick
@@ -70,14 +70,17 @@ def _rule(lesson: PlannedLesson, number: int) -> tuple[Named, ...]:
     return (Named(RULE, (top / 200, top), "fast.ai course v3, lesson 3"),)
 
 
-def _common(lesson: PlannedLesson, number: int, legs: tuple[Leg, ...]) -> dict[str, Any]:
-    """What all jobs of a stage (1 is the first) have in common."""
+def _common(
+    lesson: PlannedLesson, number: int, legs: tuple[Leg, ...], precision: Precision = "fp32"
+) -> dict[str, Any]:
+    """What all jobs of a stage (1 is the first) have in common, in a chain's number format."""
     stage = lesson.stages[number - 1]
     return {
         "dataset": lesson.dataset.name, "fingerprint": lesson.fingerprint,
         "model": lesson.dataset.model, "optimizer": lesson.dataset.optimizer,
         "stage": stage.stage, "size": stage.size, "batch": stage.batch, "before": legs or None,
         "weight_decay": stage.weight_decay, "device": lesson.device,
+        "precision": stage.precision if precision == "fp32" else precision,
     }  # fmt: skip
 
 
@@ -111,16 +114,27 @@ def plan_lesson(
         test = data_file(which.name, print_of, lesson.stage[-1].size, "test")
         prepare(which, folder, lesson.stage[-1].size, cache / test, progress, "test")
     # Half precision is emulated on a CPU, many times slower than fp32: toys only (tests).
-    worth = [p for p in lesson.precisions if p == "fp32" or device != "cpu"]
+    on_cpu = device == "cpu"
+    worth = [p for p in lesson.precisions if p == "fp32" or not on_cpu]
+    stages = tuple(
+        msgspec.structs.replace(stage, precision="fp32") if on_cpu else stage
+        for stage in lesson.stage
+    )
+    skipped: list[str] = [p for p in lesson.precisions if p not in worth]
+    skipped += [
+        f"{asked.precision} in stage {number}, run in {stage.precision}"
+        for number, (asked, stage) in enumerate(zip(lesson.stage, stages, strict=True), 1)
+        if asked != stage
+    ]
     chains = [
         *(Chain("hand-picked", seed) for seed in range(lesson.chain_seeds)),
         *(Chain("suggested", seed, p) for p in worth for seed in range(lesson.chain_seeds)),
     ]
     planned = PlannedLesson(
-        lesson.label, which, print_of, lesson.stage, tuple(steps),
+        lesson.label, which, print_of, stages, tuple(steps),
         tuple(hand_picked(which, stage)[0] for stage in lesson.stage), tuple(chains), suite.sweep,
         lesson.schedule, device, lesson.margin, test,
-        tuple(p for p in lesson.precisions if p not in worth),
+        tuple(skipped),
     )  # fmt: skip
     tasks, legs = [], tuple[Leg, ...]()
     for number, stage in enumerate(lesson.stage if lesson.seeds else (), 1):
@@ -200,8 +214,7 @@ def _run(lesson: PlannedLesson, chain: Chain, number: int, legs: tuple[Leg, ...]
     return Job(
         kind="run", steps=lesson.steps[number - 1], seed=_seed(number, chain.seed),
         rates=rates or lesson.hand_picked[number - 1].rates, schedule=lesson.schedule,
-        looks=lesson.stages[number - 1].epochs, precision=chain.precision,
-        **_common(lesson, number, legs),
+        looks=lesson.stages[number - 1].epochs, **_common(lesson, number, legs, chain.precision),
     )  # fmt: skip
 
 
@@ -222,7 +235,7 @@ def walk(
             sweep = Job(
                 kind="sweep", steps=lesson.sweep.steps,
                 seed=_seed(number, chain.seed, sweep=True), rates=(start, end),
-                precision=chain.precision, **_common(lesson, number, legs),
+                **_common(lesson, number, legs, chain.precision),
             )  # fmt: skip
             found.append((sweep, record := find(sweep)))
             if record is None or record.curve is None:
@@ -238,7 +251,7 @@ def walk(
             return found
         legs += (run.leg,)
     if lesson.test:
-        common = _common(lesson, len(lesson.stages), legs)
-        look = Job(kind="test", steps=0, seed=0, rates=(), precision=chain.precision, **common)
+        common = _common(lesson, len(lesson.stages), legs, chain.precision)
+        look = Job(kind="test", steps=0, seed=0, rates=(), **common)
         found.append((look, find(look)))
     return found

@@ -90,7 +90,7 @@ class PlannedLesson(msgspec.Struct, frozen=True):
         device: class of device.
         margin: how much worse, in the metric's units, still counts as not worse.
         test: name of the prepared file with the test split, or "".
-        skipped: chains that were asked for and are not worth running here, in words.
+        skipped: number formats that were asked for and are not worth running here, in words.
     """
 
     name: str

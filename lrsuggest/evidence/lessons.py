@@ -28,6 +28,7 @@ LESSONS = (
 )  # fmt: skip
 STAGES = (
     "lesson", "number", "task", "stage", "size", "batch", "epochs", "steps", "weight_decay",
+    "precision",
 )  # fmt: skip
 CHAINS = (
     "lesson", "pilot", "precision", "seed", "number", "lr", "low", "status", "loss", "value",

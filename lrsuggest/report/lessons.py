@@ -71,8 +71,8 @@ def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[tupl
     ladders = [e.name for e in done if e.stages["size"].nunique() > 1
                and (e.chains.number == e.stages.number.max()).any()]  # fmt: skip
     said.append(("Progressive sizes", ", ".join(ladders) or "not validated: no ladder was run"))
-    half = [e.name for e in done if (e.chains.precision == "fp16").any()]
-    skipped = [e.name for e in lessons if "fp16" in e.facts["skipped"].split()]
+    half = [e.name for e in done if "fp16" in {*e.chains.precision, *e.stages.precision}]
+    skipped = [e.name for e in lessons if "fp16" in e.facts["skipped"]]
     why = ("emulated on a CPU, several times slower, so left out" if skipped
            else "not in this suite")  # fmt: skip
     said.append(("fp16", ", ".join(half) or f"not validated: {why}"))

@@ -53,6 +53,7 @@ class LessonStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             come from; the first of them is the one to compare with.
         rates: grid of maximum rates; the lesson's if there is none.
         weight_decay: of AdamW.
+        precision: number format of this stage wherever the lesson's is fp32.
     """
 
     stage: Stage
@@ -62,6 +63,7 @@ class LessonStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: tuple[int, ...] = ()
     rates: tuple[float, ...] = ()
     weight_decay: float = WEIGHT_DECAY
+    precision: Precision = "fp32"
 
 
 class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

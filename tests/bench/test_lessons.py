@@ -9,7 +9,7 @@ from rich.console import Console
 from lrsuggest.bench import lessons, suite
 from lrsuggest.bench.collect import collect, collect_lessons
 from lrsuggest.bench.export import export
-from lrsuggest.bench.jobs import Record
+from lrsuggest.bench.jobs import Record, RecordedCurve
 from lrsuggest.bench.lessons import FALLBACK, RULE, nearest, suggested, walk
 from lrsuggest.bench.plan import make_plan
 from lrsuggest.bench.planned import Chain, Named, load_plan
@@ -40,12 +40,13 @@ chain_seeds = 2
 precisions = ["fp32", "fp16"]
 stage = [
     { stage = "frozen", size = [24, 32], batch = 32, epochs = 1, course = 1 },
-    { stage = "unfrozen", size = [32, 32], batch = 32, epochs = 1, course = 2, weight_decay = 0.1 },
+    { stage="unfrozen", size=[32, 32], batch=32, epochs=1, course=2, weight_decay=0.1, FP16 },
 ]
 [[lesson]]
 dataset = "biwi"
 stage = [{ stage = "frozen", size = [24, 32], batch = 16, epochs = 1, course = 1 }]
 """
+TINY = TINY.replace("FP16", 'precision = "fp16"')
 COURSE = (
     CourseStage("frozen", "n", hand_picked=(HandPicked(1.05e-2, "a lesson"),)),
     CourseStage("unfrozen", "n", hand_picked=(HandPicked((1e-4, 5e-3), "a lesson"),)),
@@ -94,7 +95,7 @@ def ran(tmp_path_factory, street):
         (('["fp32", "fp16"]', '["fp16"]'), "must hold fp32"),
         (('["fp32", "fp16"]', '["fp64"]'), r"'fp64' - at `\$\.lesson\[0\]\.precisions"),
         (("epochs = 1, course = 1", "epochs = 0, course = 1"), "stage 1: size, batch and epochs"),
-        (("course = 2", "course = 3"), "street has 2 published stages, course = 3 is none"),
+        (("course=2", "course=3"), "street has 2 published stages, course = 3 is none"),
         (('"frozen", size = [24, 32], batch = 32, epochs = 1, course = 1 },\n    {',
           '"unfrozen", size = [24, 32], batch = 32, epochs = 1, course = 1 },\n    {'),
          "stage 1: unfrozen goes on from a frozen stage"),
@@ -175,7 +176,7 @@ def test_what_is_not_at_hand_or_not_worth_running_is_said(ran):
     (said,) = plan.absent
     assert said.startswith("biwi: ")
     assert f"left out: {said}" in (ran / "said.txt").read_text().replace("\n", "")
-    assert plan.lessons[0].skipped == ("fp16",)
+    assert plan.lessons[0].skipped == ("fp16", "fp16 in stage 2, run in fp32")
     (lesson,), _ = collect_lessons(plan, Store(ran))
     page = render(collect(plan, Store(ran))[0], Story("t", "c", 1, (), plan.absent), [lesson])
     text = " ".join(Reader(page).text)
@@ -249,3 +250,25 @@ def test_where_nothing_can_be_suggested_people_have_their_say():
     flat = Curve(np.geomspace(1e-7, 10, 100), np.ones(100))
     found = suggested([flat, flat], Context("adamw", "frozen", 100, 8))
     assert found == Named(SUGGESTED, (FALLBACK,), f"abstained in 2 of 2, so {FALLBACK:g} there")
+
+
+def test_number_formats_are_those_of_the_stage_or_of_the_whole_chain(tmp_path, street):
+    plan = make_plan("mine", load_text(tmp_path, TINY), None, tmp_path, device="cuda",
+                     console=Console(quiet=True), command="run mine")  # fmt: skip
+    (lesson,) = plan.lessons
+    assert lesson.skipped == ()
+    formats = {chain.precision for chain in lesson.chains if chain.pilot == "suggested"}
+    assert formats == {"fp32", "fp16"}
+    (first, _), *_ = walk(lesson, Chain("suggested", 0, "fp16"), lambda job: None)
+    assert first.precision == "fp16"
+    flat = Curve(np.geomspace(1e-7, 10, 100), np.ones(100))
+
+    def find(job):
+        if job.kind == "sweep":
+            return Record(job, "ok", curve=RecordedCurve.of(flat))
+        return Record(job, "ok", end={"loss": 1.0})
+
+    walked = [job for job, _ in walk(lesson, Chain("hand-picked", 0), find)]
+    assert [job.precision for job in walked] == ["fp32", "fp16"]
+    assert walked[1].before[0].precision == "fp32"
+    assert {job.precision for job in plan.tasks[1].jobs} == {"fp16"}

@@ -94,8 +94,8 @@ def test_a_slice_that_always_diverges_costs_half_the_span_beyond_the_start():
 
 
 def lesson(chains=(), named=(), metric="accuracy"):
-    stages = [("l", 1, "l 1: 8x8 frozen", "frozen", "8x8", 4, 1, 10, 0.01),
-              ("l", 2, "l 2: 8x8 unfrozen", "unfrozen", "8x8", 4, 1, 10, 0.01)]  # fmt: skip
+    stages = [("l", 1, "l 1: 8x8 frozen", "frozen", "8x8", 4, 1, 10, 0.01, "fp32"),
+              ("l", 2, "l 2: 8x8 unfrozen", "unfrozen", "8x8", 4, 1, 10, 0.01, "fp32")]  # fmt: skip
     facts = {"lesson": "l", "title": "t", "family": "f", "model": "m", "optimizer": "adamw",
              "schedule": "one_cycle", "metric": metric, "margin": "0.005", "skipped": "",
              "device": "cpu", "fingerprint": "x", "versions": "v"}  # fmt: skip

@@ -87,7 +87,9 @@ def test_figures_are_written_with_what_belongs_to_them(found, wanted):
 
 
 def lesson(name, family, sizes, formats=("fp32",), skipped=""):
-    stages = [(name, i, "", "frozen", size, 8, 1, 10, 0.01) for i, size in enumerate(sizes, 1)]
+    stages = [
+        (name, i, "", "frozen", size, 8, 1, 10, 0.01, "fp32") for i, size in enumerate(sizes, 1)
+    ]
     rows = [(name, "suggested", each, 0, i, 1e-2, NAN, "ok", 1.0, 0.5, 1.0, NAN)
             for each in formats for i in range(1, 1 + len(sizes))]  # fmt: skip
     facts = {"lesson": name, "family": family, "skipped": skipped}
