@@ -14,6 +14,7 @@ import pandas as pd
 from confirm import table
 from tune import regret_table
 
+from lrsuggest.bench.suite import load as load_suite
 from lrsuggest.evidence import recorded
 from lrsuggest.evidence.lessons import (
     SUGGESTED,
@@ -26,6 +27,7 @@ from lrsuggest.evidence.lessons import (
 )
 from lrsuggest.evidence.regret import HAND_PICKED, contest
 from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.evidence.statistics import resolved
 from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 from lrsuggest.report.lessons import metric, several, spread, verdict
 from lrsuggest.report.text import number
@@ -45,16 +47,17 @@ def stage_names(lesson: LessonEvidence) -> dict[int, str]:
 def main_table(lesson: LessonEvidence, branch: pd.DataFrame) -> list[list[object]]:
     """Return a row per stage: the hand-picked rate beside the suggested one, same weights."""
     rows: list[list[object]] = []
-    for at, here in branch.groupby("number"):
-        by = here.set_index("contestant")
+    for at in lesson.stages.number:
+        by = branch[branch.number == at].set_index("contestant")
+        name = [lesson.name, stage_names(lesson)[int(at)]]
         if not {HAND_PICKED, SUGGESTED} <= set(by.index):
+            rows.append([*name, *[""] * 6, str(Verdict.MISSING), ""])
             continue
         theirs, ours = by.loc[HAND_PICKED], by.loc[SUGGESTED]
         rows.append([
-            lesson.name, stage_names(lesson)[int(str(at))], spread(theirs.low, theirs.lr),
-            spread(ours.low, ours.lr), metric(theirs["mean"], theirs.sd, theirs.n),
-            metric(ours["mean"], ours.sd, ours.n), number(theirs.regret), number(ours.regret),
-            verdict(ours.against),
+            *name, spread(theirs.low, theirs.lr), spread(ours.low, ours.lr),
+            metric(theirs.per_seed), metric(ours.per_seed), number(theirs.regret),
+            number(ours.regret), verdict(ours.against), number(ours.error),
         ])  # fmt: skip
     return rows
 
@@ -62,10 +65,11 @@ def main_table(lesson: LessonEvidence, branch: pd.DataFrame) -> list[list[object
 def chain_table(lesson: LessonEvidence, flown: pd.DataFrame) -> list[list[object]]:
     """Return a row per stage and number format: the whole chains side by side."""
     return [
-        [lesson.name, stage_names(lesson)[row.number], row.precision, several(row.theirs),
-         several(row.ours), metric(row.their_mean, row.their_sd, row.n),
-         metric(row.our_mean, row.our_sd, row.n), verdict(row.against)]
-        for row in flown.itertuples()
+        [lesson.name, stage_names(lesson)[row["number"]], row["precision"],
+         several(row["their_rates"]) if row["number"] else "",
+         several(row["our_rates"]) if row["number"] else "", metric(row["their_values"]),
+         metric(row["our_values"]), verdict(row["against"])]
+        for row in flown.to_dict("records")
     ]  # fmt: skip
 
 
@@ -75,87 +79,122 @@ def slices(lessons: Sequence[LessonEvidence], tasks: Sequence[TaskEvidence]) -> 
     rows = []
     for lesson in lessons:
         branch = branches(lesson, tasks)
-        if branch.empty:
-            continue
         labels = lesson.stages.set_index("number").task
-        for row in branch[branch.low.notna()].itertuples():
-            response = responses.get(str(labels[row.number]))
-            halves = response.halves if response else ()
-            flat = [half.regret(row.lr) for half in halves]
+        for row in branch[branch.low.notna()].to_dict("records"):
+            response = responses.get(str(labels[row["number"]]))
+            flat = [half.regret(row["lr"]) for half in response.halves] if response else []
             rows.append([
-                lesson.name, stage_names(lesson)[int(str(row.number))], row.contestant,
-                spread(row.low, row.lr), f"{row.lr / row.low:.0f}", number(row.regret),
-                number(sum(flat) / len(flat)) if flat else "",
+                lesson.name, stage_names(lesson)[row["number"]], row["contestant"],
+                spread(row["low"], row["lr"]), f"{row['lr'] / row['low']:.0f}",
+                number(row["regret"]), number(sum(flat) / len(flat)) if flat else "",
+                number(row["error"]),
             ])  # fmt: skip
-    return table(
-        ["lesson", "stage", "whose", "slice", "hi / lo", "regret", "regret of hi alone"], rows
-    )
+    head = ["lesson", "stage", "whose", "slice", "hi / lo", "regret", "regret of hi alone",
+            "standard error"]  # fmt: skip
+    return table(head, rows)
 
 
-def counted(rows: Sequence[object]) -> str:
+def stages_table(lessons: Sequence[LessonEvidence]) -> list[str]:
+    """Return what was trained, stage by stage, beside what the course trained."""
+    rows = [
+        [lesson.name, stage_names(lesson)[row["number"]], lesson.facts["model"], row["batch"],
+         row["epochs"], row["steps"], row["course"]]
+        for lesson in lessons
+        for row in lesson.stages.fillna("").to_dict("records")
+    ]  # fmt: skip
+    return table(["lesson", "stage", "network", "batch", "epochs", "steps", "the course"], rows)
+
+
+def counted(found: Sequence[Verdict]) -> str:
     """Return how often each verdict was reached."""
-    found = Counter(str(row) for row in rows)
-    return ", ".join(f"{found[each]} {each}" for each in Verdict if found[each]) or "none"
+    counts = Counter(found)
+    return ", ".join(f"{counts[each]} {each}" for each in Verdict if counts[each]) or "none"
+
+
+def verdicts(lesson: LessonEvidence, branch: pd.DataFrame) -> list[Verdict]:
+    """Return the verdict on each stage of a lesson."""
+    ours = branch[branch.contestant == SUGGESTED].set_index("number").against
+    both = set(branch[branch.contestant == HAND_PICKED].number) & set(ours.index)
+    return [ours[at].verdict if at in both else Verdict.MISSING for at in lesson.stages.number]
+
+
+def at_the_end(lesson: LessonEvidence, flown: pd.DataFrame) -> Verdict:
+    """Return the verdict on a lesson's whole chains in fp32."""
+    last = flown[(flown.precision == "fp32") & (flown.number == lesson.stages.number.max())]
+    return last.against.iloc[0].verdict if len(last) else Verdict.MISSING
+
+
+def left_out(lessons: Sequence[LessonEvidence]) -> str:
+    """Return what the suite has and these tables do not."""
+    names = {each.name for each in lessons}
+    absent = [each.label for each in load_suite("lessons").lesson if each.label not in names]
+    skipped = [f"{each.name}: {each.facts['skipped']}" for each in lessons if each.facts["skipped"]]
+    return (
+        f"Lessons whose data were not at hand: {', '.join(absent) or 'none'}. Number formats not "
+        f"worth running there (emulated on a CPU): {'; '.join(skipped) or 'none'}."
+    )
 
 
 def page() -> str:
     """Return the page."""
     lessons, tasks, seen = load(TABLES), recorded.load(TABLES), recorded.load()
     branch = {each.name: branches(each, tasks) for each in lessons}
-    flown = {each.name: autopilot(each) for each in lessons if len(each.chains)}
-    main_rows = [r for each in lessons if len(branch[each.name])
-                 for r in main_table(each, branch[each.name])]  # fmt: skip
-    stage_verdicts = [
-        row.against.verdict
-        for each in branch.values() if len(each)
-        for row in each[each.contestant == SUGGESTED].itertuples()
-    ]  # fmt: skip
-    ends = [
-        each[(each.precision == "fp32") & (each.number != TEST)].iloc[-1].against.verdict
-        for each in flown.values()
-    ]
+    flown = {each.name: autopilot(each) for each in lessons}
+    answered = [each for each in lessons if any(each.stages.task.fillna("") != "")]
+    stage_verdicts = [v for each in answered for v in verdicts(each, branch[each.name])]
+    ends = [at_the_end(each, flown[each.name]) for each in lessons]
     table_of = contest(tasks, {UNSEEN: fold_reader(read_folds())}, others=seen)
+    clarity = resolved(tasks)
+    unsure = clarity[~clarity.resolved].task.tolist()
     seconds = sum(float(t.runs.seconds.sum()) for t in tasks)
     seconds += sum(float(each.chains.seconds.sum()) for each in lessons)
     runs = sum(len(t.runs) for t in tasks) + sum(len(each.chains) for each in lessons)
     facts = lessons[0].facts
-    parts = [
+    return "\n".join([
         "# The lessons: hand-picked against suggested", "",
         "Written by `python benchmarks/lessons.py` from benchmarks/recorded/lessons/, which the "
         "suite [lessons.toml](../benchmarks/lessons.toml) gave. "
         f"{runs} runs, {seconds / 3600:.1f} core hours, on {facts['device']} with "
         f"{facts['versions']}.", "",
-        "Short: small images, one to ten epochs where the course took as many or more, and an "
-        "EfficientNet-Lite0 where the course's rates belong to a ResNet-34. The rule behind the "
-        "suggested rates was fitted on families that most of these lessons come from, so these "
+        "Short: smaller images and mostly fewer epochs than the course's, and mostly another "
+        "network than the one whose rates are compared; the last table says which. The rule behind "
+        "the suggested rates was fitted on families that most of these lessons come from, so these "
         "figures are no test of it on new data; that is "
         "[consensus-confirmed.md](consensus-confirmed.md).", "",
-        "Differences are suggested less hand-picked, positive where the suggested rate is better, "
-        "with 95 % t intervals over seeds, paired by data order. \"Not worse\" is said where the "
-        "lower end lies above the margin fixed in the suite (accuracy -.005, distances and errors "
-        "as it says); under three seeds nothing is said.", "",
+        "The figure before an interval says how much better the suggested rate was, in the metric "
+        "(negative: worse), over seeds: orders of the data, from the same first weights, the same "
+        "for both. Intervals are 95 % t intervals. \"Not worse\" wants the lower end above the "
+        "margin that the suite gives (accuracy -.005), \"worse within the margin\" has all of the "
+        "interval below zero, and under three seeds nothing is said. How many seeds the three "
+        "short lessons have was settled after a look at two of them (decisions.md).", "",
+        left_out(lessons), "",
         "## Branch: from the same weights", "",
-        f"{len(stage_verdicts)} stages: {counted(stage_verdicts)}.", "",
+        f"{len(stage_verdicts)} stages: {counted(stage_verdicts)}. The suggested rate is the "
+        "geometric mean over three range tests; a rate within 10 % of a measured one shares its "
+        "runs and is shown as that one.", "",
         *table(["lesson", "stage", "hand-picked rate", "suggested rate", "hand-picked reached",
-                "suggested reached", "regret, hand-picked", "regret, suggested", "verdict"],
-               main_rows),
+                "suggested reached", "regret, hand-picked", "regret, suggested", "verdict",
+                "standard error of regret"],
+               [row for each in answered for row in main_table(each, branch[each.name])]),
         "## Autopilot: whole chains", "",
-        f"{len(ends)} lessons, at the end of the chain in fp32: {counted(ends)}.", "",
+        f"{len(ends)} lessons, at the end of the chain in fp32: {counted(ends)}. Rates come from "
+        "one range test each, before every stage.", "",
         *table(["lesson", "after stage", "format", "hand-picked rates", "suggested rates",
                 "hand-picked reached", "suggested reached", "verdict"],
-               [r for each in lessons if each.name in flown
-                for r in chain_table(each, flown[each.name])]),
+               [row for each in lessons for row in chain_table(each, flown[each.name])]),
         "## Every heuristic on these stages", "",
         f"Regret on the {table_of.task.nunique()} stages with a response (8 rates or more, the "
-        "same seeds at each), uniform over the layer groups. The constant out of fold comes from "
-        "the evidence's other families.", "",
+        "same seeds at each), uniform over the layer groups; a hand-picked slice is in the first "
+        "table only. The constant out of fold comes from the evidence's other families. Readings "
+        "are not told the schedule here; the suggested rates above are.", "",
         *regret_table(table_of, tasks), "",
+        f"Unresolved (standard error above .01): {'; '.join(unsure) or 'none'}.", "",
         "## Slices", "",
         "What a slice cost beside its own top rate for all layers, measured from the same "
         "weights (interpolated between measured rates):", "",
         *slices(lessons, tasks),
-    ]  # fmt: skip
-    return "\n".join(parts)
+        "## What was trained", "", *stages_table(lessons),
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from lrsuggest.evidence.lessons import (
 )
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.tasks.data.catalog import CourseStage
 
 
 def collect(plan: Plan, store: Store) -> tuple[list[TaskEvidence], list[Record | Job]]:
@@ -73,19 +74,22 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
         task.dataset.synthetic,
         tuple(r.curve.curve() for r in records if r.curve and task.main(r.job)), response,
-        _hand_picked(task),
+        hand_picked(task),
         metric, table, facts, task.steps, task.batch, task.schedule, task.dataset.model,
         task.dataset.kind,
     )  # fmt: skip
 
 
-def _hand_picked(task: PlannedTask) -> tuple[tuple[float, str], ...]:
-    """What people chose; in a lesson for this very stage, slices left out, which it has runs of."""
+def hand_picked(task: PlannedTask) -> tuple[tuple[float, str], ...]:
+    """Return what people chose for a task, with its source.
+
+    Of a lesson's stage only the one to compare with, and no slice: that has runs of its own.
+    """
     if task.lesson:
         return tuple(
             (each.rates[0], each.where)
             for each in task.named
-            if each.name.startswith(HAND_PICKED) and len(each.rates) == 1
+            if each.name == HAND_PICKED and len(each.rates) == 1
         )
     return tuple((p.top, p.where) for p in task.dataset.picked(task.stage))
 
@@ -129,7 +133,7 @@ def _lesson(
             number = TEST if job.kind == "test" else 1 + len(job.before or ())
             chains.append(
                 (name, chain.pilot, chain.precision, chain.seed, number, *_ends(job), record.status,
-                 *_result(record), record.seconds, record.peak_mb)
+                 *_result(record), record.seconds, record.peak_mb, job.precision)
             )  # fmt: skip
             if chain.seed == 0 and chain.precision == "fp32" and job.kind == "run":
                 traces.append(_trace(chain, number, job, record))
@@ -141,18 +145,20 @@ def _lesson(
                 named.append(
                     (name, number, contestant, where, rates[-1], low, job.seed, *_result(record))
                 )
+    which = lesson.dataset
     stages = [
         (name, number, tasks[number - 1].label if tasks else "", stage.stage,
          "x".join(map(str, stage.size)), stage.batch, stage.epochs, steps, stage.weight_decay,
-         stage.precision)
+         stage.precision, _course(which.stages[stage.course - 1]))
         for number, (stage, steps) in enumerate(zip(lesson.stages, lesson.steps, strict=True), 1)
     ]  # fmt: skip
-    which = lesson.dataset
     metric = next((k for r in made for k in (r.end or {}) if not k.startswith("loss")), "")
     facts = {
         "lesson": name, "title": which.title, "family": which.family, "model": which.model,
         "optimizer": which.optimizer, "schedule": lesson.schedule, "metric": metric,
         "margin": f"{lesson.margin:g}", "skipped": "; ".join(lesson.skipped),
+        "seeds": str(len({job.seed for task in tasks[:1] for job in task.grid})),
+        "chain_seeds": str(len({chain.seed for chain in lesson.chains})),
         "device": lesson.device, "fingerprint": lesson.fingerprint,
         "versions": " ".join(f"{k}={v}" for k, v in (made[0].versions if made else {}).items()),
     }  # fmt: skip
@@ -161,6 +167,13 @@ def _lesson(
         pd.DataFrame(chains, columns=list(CHAINS)), pd.DataFrame(named, columns=list(NAMED)),
         tuple(traces), planned, unreached,
     )  # fmt: skip
+
+
+def _course(stage: CourseStage) -> str:
+    """What the course trained at this stage, in a few words."""
+    size = "x".join(map(str, stage.size))
+    epochs = f"{stage.epochs} epochs" if stage.epochs else ""
+    return ", ".join(filter(None, [stage.network, size, epochs]))
 
 
 def _ends(job: Job) -> tuple[float, float]:

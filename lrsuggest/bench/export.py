@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lrsuggest.bench.collect import hand_picked
 from lrsuggest.bench.jobs import Job, Record
 from lrsuggest.bench.plan import FRESH
 from lrsuggest.bench.planned import Plan, PlannedTask
@@ -71,7 +72,7 @@ def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
         "start_score": _text(start.get("loss_score")),
         "naive": _text(naive_loss(cached(Path(task.prepared), missing), task.dataset.kind)),
         "metric": metric, "held_out": int(task.held_out),
-        "hand_picked": " ".join(f"{pick.top:g}" for pick in task.dataset.picked(task.stage)),
+        "hand_picked": " ".join(f"{rate:g}" for rate, _ in hand_picked(task)),
         "fingerprint": records[0].job.fingerprint, "device": records[0].job.device,
         "versions": " ".join(f"{k}={v}" for k, v in sorted(records[0].versions.items())),
         "seconds": round(sum(record.seconds for record in records)),

@@ -133,7 +133,7 @@ def plan_lesson(
     planned = PlannedLesson(
         lesson.label, which, print_of, stages, tuple(steps),
         tuple(hand_picked(which, stage)[0] for stage in lesson.stage), tuple(chains), suite.sweep,
-        lesson.schedule, device, lesson.margin, test,
+        lesson.schedule, device, 0.005 if lesson.margin is None else lesson.margin, test,
         tuple(skipped),
     )  # fmt: skip
     tasks, legs = [], tuple[Leg, ...]()

@@ -42,12 +42,14 @@ def _run_chains(
 
     They come before the responses, which begin with what the hand-picked chain keeps.
     """
+    tried = set[Job]()
     while True:
         ends = [walk(lesson, chain, store.measured)[-1] for chain in lesson.chains]
-        todo = [job for job, record in ends if record is None]
+        # What failed once is not tried again in this call; the report says how it failed.
+        todo = [job for job, record in ends if record is None and job not in tried]
         if not todo:
             return
-        before = len(list(filter(None, map(store.measured, todo))))
+        tried.update(todo)
         _run_orders(
             [
                 Order(job, cache / chain_file(lesson, job), keep=job.kind == "run")
@@ -55,8 +57,6 @@ def _run_chains(
             ],
             plan, f"{lesson.name}, chains", store, workers, console,
         )  # fmt: skip
-        if len(list(filter(None, map(store.measured, todo)))) == before:
-            return  # what failed fails the same way again; the report says how
 
 
 def _run_tasks(

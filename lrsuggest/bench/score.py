@@ -160,10 +160,9 @@ def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
             shown.add_row(
                 lesson.name, "test split" if row["number"] == TEST else str(row["number"]),
                 row["precision"], lesson.facts["metric"].replace("_", " "),
-                metric(row["their_mean"], row["their_sd"], row["n"]),
-                metric(row["our_mean"], row["our_sd"], row["n"]), verdict(row["against"]),
+                metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
                 f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
-                "" if math.isnan(peak) else f"{peak:.0f}",
+                "" if math.isnan(peak) else f"{row['their_peak_mb']:.0f} and {peak:.0f}",
             )  # fmt: skip
     console.print(shown)
 

@@ -162,6 +162,8 @@ def _check_lesson(lesson: Lesson, suite: Suite) -> None:
             "a lesson needs a stage, a seed of its chains, and three seeds or more of its "
             "responses (seeds = 0 measures none)"
         )
+    if lesson.margin is None and which.kind in ("points", "regression"):
+        raise UserError(f"{which.name} is not judged by accuracy, so its margin must be given")
     if "fp32" not in lesson.precisions:
         raise UserError("precisions must hold fp32, with which the others are compared")
     for number, stage in enumerate(lesson.stage, 1):

@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 
 from lrsuggest.bench.jobs import Job, Order, Record, RecordedCurve, data_file, finite
+from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
 from lrsuggest.tasks.data.resident import Resident, atomic
@@ -78,7 +79,11 @@ def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
         if not path.exists():
             learner = begin(job, cache / data_file(job.dataset, job.fingerprint, job.size))
             learner.valid = None
-            fit(job, learner)
+            if fit(job, learner).diverged:
+                raise UserError(
+                    f"{job.label} diverged, so nothing goes on from it; give its stage a lower "
+                    "hand-picked rate"
+                )
             _keep(job, cache, learner)
         weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
@@ -155,7 +160,9 @@ def run(order: Order) -> Record:
         torch.cuda.reset_peak_memory_stats()
     learner = begin(job, prepared)
     if job.kind == "test":
-        record = Record(job, "ok", end=learner.evaluate())
+        end = learner.evaluate()
+        usable = all(map(math.isfinite, end.values()))
+        record = Record(job, "ok" if usable else "diverged", end=end if usable else {})
     elif job.kind == "sweep":
         curve = lr_find(
             learner, start=job.rates[0], end=job.rates[1], steps=job.steps, seed=job.seed

@@ -24,15 +24,15 @@ SUGGESTED = "suggested"
 FEWEST = 3  # seeds under which nothing is said of which is better
 LESSONS = (
     "lesson", "title", "family", "model", "optimizer", "schedule", "metric", "margin", "skipped",
-    "device", "fingerprint", "versions",
+    "seeds", "chain_seeds", "device", "fingerprint", "versions",
 )  # fmt: skip
 STAGES = (
     "lesson", "number", "task", "stage", "size", "batch", "epochs", "steps", "weight_decay",
-    "precision",
+    "precision", "course",
 )  # fmt: skip
 CHAINS = (
     "lesson", "pilot", "precision", "seed", "number", "lr", "low", "status", "loss", "value",
-    "seconds", "peak_mb",
+    "seconds", "peak_mb", "format",
 )  # fmt: skip
 NAMED = ("lesson", "number", "contestant", "where", "lr", "low", "seed", "loss", "value")
 TEST = 0  # stage number of the one look at the test split
@@ -43,15 +43,18 @@ class Verdict(StrEnum):
 
     BETTER = "better"
     NOT_WORSE = "not worse"
+    WITHIN = "worse within the margin"
     WORSE = "worse"
     UNDECIDED = "undecided"
+    MISSING = "not measured"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Ours against theirs, in the metric's units, positive where ours is better.
 
-    `low` and `high` are the 95 % t interval of the mean over the n seeds that both ended.
+    `low` and `high` are the 95 % t interval of the mean over the n seeds that both ended. `lost`
+    counts the divergences of ours and of theirs, `missing` the seeds without a run of either.
     """
 
     difference: float
@@ -59,6 +62,8 @@ class Comparison:
     high: float
     n: int
     verdict: Verdict
+    lost: tuple[int, int] = (0, 0)
+    missing: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,19 +131,24 @@ class LessonEvidence:
 def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) -> Comparison:
     """Compare two contestants seed by seed.
 
-    "Not worse" wants the interval's lower end above -margin, "better" above 0, "worse" its upper
-    end below -margin; under three seeds, or with the interval in between, it is undecided. Whoever
-    diverged more often is worse, whatever the others gave.
+    "Not worse" wants the interval's lower end above -margin; where the whole interval lies below 0
+    it is "worse within the margin". "Better" wants it above 0, "worse" its upper end below -margin.
+    Under three seeds, or with the interval in between, nothing is decided. Whoever diverges more
+    often cannot be better: ours is then worse, theirs leaves the claim to the other seeds. One run
+    that is missing, and nothing is said.
 
     Args:
-        ours: shape (n,), a metric per seed, NaN where the run diverged.
+        ours: shape (n,), a metric per seed; infinite where the run diverged, NaN where it is
+            missing.
         theirs: the same seeds in the same order.
         margin: in the metric's units.
         higher: whether more is better.
     """
     mine, other = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    missing = int((np.isnan(mine) | np.isnan(other)).sum())
+    lost = int(np.isinf(mine).sum()), int(np.isinf(other).sum())
     both = np.isfinite(mine) & np.isfinite(other)
-    gain = (mine - other)[both] * (1 if higher else -1)
+    gain = (mine[both] - other[both]) * (1 if higher else -1)
     n = len(gain)
     mean = float(gain.mean()) if n else math.nan
     half = math.inf
@@ -147,99 +157,121 @@ def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) 
 
         half = float(stats.t.ppf(0.975, n - 1) * gain.std(ddof=1) / math.sqrt(n))
     low, high = mean - half, mean + half
-    lost = int(np.isnan(mine).sum()) - int(np.isnan(other).sum())
     verdict = Verdict.UNDECIDED
-    if lost:
-        verdict = Verdict.WORSE if lost > 0 else Verdict.NOT_WORSE
-    elif n >= FEWEST:
-        if high < -margin:
+    if missing:
+        verdict = Verdict.MISSING
+    elif len(mine) >= FEWEST:
+        if lost[0] > lost[1] or high < -margin:
             verdict = Verdict.WORSE
         elif low > 0:
             verdict = Verdict.BETTER
         elif low > -margin:
-            verdict = Verdict.NOT_WORSE
-    return Comparison(mean, low, high, n, verdict)
+            verdict = Verdict.WITHIN if high < 0 else Verdict.NOT_WORSE
+    return Comparison(mean, low, high, n, verdict, lost, missing)
 
 
-def _by_seed(rows: pd.DataFrame, seeds: Sequence[int], column: str = "value") -> Floats:
-    found = rows.set_index("seed")[column].reindex(list(seeds))
-    return np.asarray(found, np.float64)
+def _by_seed(rows: pd.DataFrame, seeds: Sequence[int], number: int | None = None) -> Floats:
+    """Return the metric of each seed: infinite once it has diverged, NaN where there is no run.
+
+    With a stage's number the rows are a chain's, which has diverged at every stage after the one
+    it diverged at.
+    """
+    found = np.full(len(seeds), np.nan)
+    for at, seed in enumerate(seeds):
+        mine = rows[rows.seed == seed]
+        here = mine if number is None else mine[mine.number == number]
+        if np.isinf(mine.loss).any():
+            ended = len(here) and np.isfinite(here.loss).all()
+            found[at] = here["value"].iloc[0] if ended else np.inf
+        elif len(here):
+            found[at] = here["value"].iloc[0]
+    return found
 
 
 def branches(lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     """Return a row per stage and named contestant: its rate, metric, regret, and a comparison.
 
-    Columns: number, contestant, where, lr, low, n (runs that ended), diverged, mean and sd (of the
-    metric), loss, regret, and `against`, a Comparison with the hand-picked rate (None for itself).
+    Columns: number, contestant, where, lr, low, per_seed (metrics, as `compare` takes them), n,
+    mean and sd (of those that ended), loss, regret, error (the stage's standard error in regret)
+    and `against`, a Comparison with the hand-picked rate (None for itself).
     """
+    columns = ["number", "contestant", "where", "lr", "low", "per_seed", "n", "mean", "sd", "loss",
+               "regret", "error", "against"]  # fmt: skip
     responses: dict[str, Response | None] = {task.label: task.response for task in tasks}
     labels = lesson.stages.set_index("number").task
     rows = []
     for number, stage in lesson.named.groupby("number", sort=True):
-        seeds = sorted(stage.seed.unique())
+        seeds = range(int(lesson.facts["seeds"]))
         theirs = _by_seed(stage[stage.contestant == HAND_PICKED], seeds)
         response = responses.get(labels[number])
         for name, here in stage.groupby("contestant", sort=False):
             values = _by_seed(here, seeds)
-            losses = _by_seed(here, seeds, "loss")
+            losses = here.set_index("seed").loss.reindex(list(seeds)).to_numpy(float)
             fits = response is not None and response.ready and len(response.loss) == len(losses)
             rows.append(
                 {
                     "number": number, "contestant": name, "where": here["where"].iloc[0],
-                    "lr": here.lr.iloc[0], "low": here.low.iloc[0],
-                    "n": int(np.isfinite(values).sum()), "diverged": int(np.isinf(losses).sum()),
-                    **_spread(values), "loss": float(np.mean(losses)),
+                    "lr": here.lr.iloc[0], "low": here.low.iloc[0], "per_seed": values,
+                    **_spread(values), "loss": float(np.nanmean(losses)),
                     "regret": response.regret_of(losses) if fits and response else math.nan,
+                    "error": response.error if fits and response else math.nan,
                     "against": None if name == HAND_PICKED else compare(
                         values, theirs, margin=lesson.margin, higher=lesson.higher),
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _spread(values: Floats) -> dict[str, float]:
     ended = values[np.isfinite(values)]
     return {
+        "n": len(ended),
         "mean": float(ended.mean()) if len(ended) else math.nan,
         "sd": float(ended.std(ddof=1)) if len(ended) > 1 else math.nan,
     }
 
 
 def autopilot(lesson: LessonEvidence) -> pd.DataFrame:
-    """Return a row per number format and stage: both chains' rates and metrics, and a comparison.
+    """Return a row per number format and stage: both chains' rates and metrics, and comparisons.
 
-    Columns: precision, number (0 is the test split, after the last stage), theirs and ours (rates,
-    a tuple of (low or NaN, maximum) per seed), n, their_mean, their_sd, our_mean, our_sd,
-    their_seconds, our_seconds (medians), our_peak_mb and `against`, a Comparison. A chain that
-    diverged at a stage has diverged at all that follow.
+    Columns: precision, number (0 is the test split, after the last stage), their_rates and
+    our_rates (a tuple of (low or NaN, maximum) per seed), their_values and our_values (a metric per
+    seed, as `compare` takes them), n, mean, sd (of those that ended), seconds (median of a run) and
+    peak_mb (most), each with their_ and our_, `against`, a Comparison with the hand-picked chains,
+    and `in_fp32`, one of ours with our own in fp32 (None for that itself).
     """
+    each_side = ("rates", "values", "n", "mean", "sd", "seconds", "peak_mb")
+    sides = [f"{who}_{what}" for who in ("their", "our") for what in each_side]
+    columns = ["precision", "number", *sides, "against", "in_fp32"]
     rows = []
-    last = int(lesson.stages.number.max())
-    their_rows = lesson.chains[lesson.chains.pilot == HAND_PICKED]
-    for precision, ours in lesson.chains[lesson.chains.pilot == SUGGESTED].groupby(
-        "precision", sort=False
-    ):
-        seeds = sorted(set(ours.seed) & set(their_rows.seed))
-        numbers = [*range(1, last + 1), *([TEST] if (lesson.chains.number == TEST).any() else [])]
+    seeds = range(int(lesson.facts["chain_seeds"]))
+    flown = dict(iter(lesson.chains.groupby(["pilot", "precision"], sort=False)))
+    none = lesson.chains.iloc[:0]
+    theirs = flown.get((HAND_PICKED, "fp32"), none)
+    numbers = [*lesson.stages.number, *([TEST] if (lesson.chains.number == TEST).any() else [])]
+    for (pilot, precision), ours in flown.items():
+        if pilot != SUGGESTED:
+            continue
         for number in numbers:
-            mine, other = (each[each.number == number] for each in (ours, their_rows))
-            if not len(mine) and not len(other):
-                continue
-            values, theirs = (_by_seed(each, seeds) for each in (mine, other))
-            rows.append(
-                {
-                    "precision": precision, "number": number, "theirs": _rates(other),
-                    "ours": _rates(mine), "n": int((~np.isnan(values)).sum()),
-                    **{f"their_{k}": v for k, v in _spread(theirs).items()},
-                    **{f"our_{k}": v for k, v in _spread(values).items()},
-                    "their_seconds": float(other.seconds.median()),
-                    "our_seconds": float(mine.seconds.median()),
-                    "our_peak_mb": float(mine.peak_mb.max()),
-                    "against": compare(
-                        values, theirs, margin=lesson.margin, higher=lesson.higher),
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+            values = _by_seed(ours, seeds, number)
+            row: dict[str, object] = {"precision": precision, "number": number}
+            for who, each in (("their", theirs), ("our", ours)):
+                here = each[each.number == number]
+                metric = _by_seed(each, seeds, number)
+                row |= {
+                    f"{who}_rates": _rates(here), f"{who}_values": metric,
+                    **{f"{who}_{k}": v for k, v in _spread(metric).items()},
+                    f"{who}_seconds": float(here.seconds.median()),
+                    f"{who}_peak_mb": float(here.peak_mb.max()),
+                }  # fmt: skip
+            plain = _by_seed(flown.get((SUGGESTED, "fp32"), none), seeds, number)
+            against, in_fp32 = (
+                compare(values, each, margin=lesson.margin, higher=lesson.higher)
+                for each in (_by_seed(theirs, seeds, number), plain)
+            )
+            row |= {"against": against, "in_fp32": None if precision == "fp32" else in_fp32}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _rates(rows: pd.DataFrame) -> tuple[tuple[float, float], ...]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
+from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.svg import figure
 from lrsuggest.evidence.lessons import (
+    SUGGESTED,
     TEST,
     Comparison,
     LessonEvidence,
@@ -30,46 +31,55 @@ def spread(low: float, top: float) -> str:
     return rate(top) if math.isnan(low) else f"{rate(low)} to {rate(top)}"
 
 
+_MANY = 3  # seeds whose rates are listed one by one
+
+
 def several(pairs: Sequence[tuple[float, float]]) -> str:
-    """Write the rates of several seeds: one where all are the same, else each."""
-    said = dict.fromkeys(spread(low, top) for low, top in pairs)
+    """Write the rates of several seeds: each, or of many the lowest and the highest."""
+    said = list(dict.fromkeys(spread(low, top) for low, top in pairs))
+    if len(pairs) <= _MANY or len(said) == 1:
+        return ", ".join(said)
+    least, most = (pick(pairs, key=lambda pair: pair[1]) for pick in (min, max))
+    return f"{spread(*least)} … {spread(*most)} ({len(pairs)} seeds)"
+
+
+def metric(per_seed: Floats) -> str:
+    """Write a metric as mean ± standard deviation (n), and what diverged or is missing.
+
+    Args:
+        per_seed: shape (seeds,), infinite where a run diverged, NaN where there is none.
+    """
+    ended = per_seed[np.isfinite(per_seed)]
+    sd = f" ± {ended.std(ddof=1):.4f}" if len(ended) > 1 else ""
+    said = [f"{ended.mean():.4f}{sd} (n {len(ended)})"] if len(ended) else []
+    diverged, missing = int(np.isinf(per_seed).sum()), int(np.isnan(per_seed).sum())
+    said += [f"{diverged} diverged"] * bool(diverged) + [f"{missing} missing"] * bool(missing)
     return ", ".join(said)
-
-
-def metric(mean: float, sd: float, n: int) -> str:
-    """Write a metric as mean ± standard deviation (n)."""
-    if math.isnan(mean):
-        return f"diverged (n {n})"
-    return f"{mean:.4f}{'' if math.isnan(sd) else f' ± {sd:.4f}'} (n {n})"
 
 
 def verdict(against: Comparison | None) -> str:
     """Write a comparison: the difference, its interval, and what that allows to say."""
     if against is None:
         return ""
-    if math.isnan(against.difference):
+    if math.isnan(against.difference) or against.missing:
         return str(against.verdict)
     ends = f" [{against.low:+.4f}, {against.high:+.4f}]" if math.isfinite(against.low) else ""
-    return f"{against.verdict} {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
+    return f"{against.verdict}, {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
 def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[tuple[str, str]]:
     """Return what of CamVid, BIWI, sizes and fp16 was validated on real data, and what was not."""
-    done = [each for each in lessons if len(each.chains)]
-
-    def sizes(family: str) -> list[str]:
-        mine = [e.stages[e.stages.number.isin(e.chains.number)] for e in done
-                if e.facts["family"] == family]  # fmt: skip
-        return list(dict.fromkeys(pd.concat(mine)["size"])) if mine else []
-
+    done = [each for each in lessons if _whole(each)]
     said = []
     for family, name in (("camvid", "CamVid"), ("biwi", "BIWI")):
-        held = ", ".join(sizes(family))
-        why = next((line for line in absent if family in line.partition(":")[0]), "")
-        lacking = "data not at hand" if why else "not in this suite"
-        said.append((name, f"validated at {held} pixels" if held else f"not validated: {lacking}"))
-    ladders = [e.name for e in done if e.stages["size"].nunique() > 1
-               and (e.chains.number == e.stages.number.max()).any()]  # fmt: skip
+        held = [
+            f"{e.name} at {', '.join(dict.fromkeys(e.stages['size']))} pixels"
+            for e in done if e.facts["family"] == family
+        ]  # fmt: skip
+        lacking = [line.partition(":")[0] for line in absent if line.startswith(family)]
+        held += [f"{each} not validated: data not at hand" for each in lacking]
+        said.append((name, "; ".join(held) or "not validated: not in this suite, or not yet run"))
+    ladders = [e.name for e in done if e.stages["size"].nunique() > 1]
     said.append(("Progressive sizes", ", ".join(ladders) or "not validated: no ladder was run"))
     half = [e.name for e in done if "fp16" in {*e.chains.precision, *e.stages.precision}]
     skipped = [e.name for e in lessons if "fp16" in e.facts["skipped"]]
@@ -77,6 +87,12 @@ def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[tupl
            else "not in this suite")  # fmt: skip
     said.append(("fp16", ", ".join(half) or f"not validated: {why}"))
     return said
+
+
+def _whole(lesson: LessonEvidence) -> bool:
+    """Whether both pilots' chains went through to the last stage, once at least."""
+    last = lesson.chains[lesson.chains.number == lesson.stages.number.max()]
+    return {HAND_PICKED, SUGGESTED} <= set(last[last.status == "ok"].pilot)
 
 
 def trace_figure(name: str, traces: Sequence[Trace]) -> str:
@@ -124,7 +140,7 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         for row in lesson.stages.fillna("").to_dict("records")
     } | {TEST: "test split, once"}
     branch = branches(lesson, tasks)
-    flown = autopilot(lesson) if len(lesson.chains) else pd.DataFrame()
+    flown = autopilot(lesson)
     return {
         "id": ident,
         "lesson": lesson,
@@ -132,7 +148,7 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         "stages": [
             _stage(lesson, row, ident) for row in lesson.stages.fillna("").to_dict("records")
         ],
-        "branch": branch.to_dict("records") if len(branch) else [],
-        "autopilot": flown.to_dict("records") if len(flown) else [],
+        "branch": branch.to_dict("records"),
+        "autopilot": flown.to_dict("records"),
         "skipped": lesson.facts["skipped"],
     }

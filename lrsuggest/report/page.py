@@ -156,8 +156,8 @@ def alerts(tasks: Sequence[TaskEvidence], story: Story) -> list[str]:
     elsewhere = [task.label for task in real if task.hand_picked]
     if elsewhere:
         said.append(
-            "The hand-picked rates were chosen for a ResNet-34 at a larger size; the network here "
-            "is another (named in each section)."
+            "The hand-picked rates were chosen elsewhere, mostly for other networks, sizes and "
+            "lengths than those here (named in each section)."
         )
     return said
 
@@ -196,8 +196,9 @@ def render(
         origin=origin,
         several=lesson_part.several,
         verdict=lesson_part.verdict,
+        metric=lesson_part.metric,
     )
-    environment.globals.update(spread=lesson_part.spread, metric=lesson_part.metric)
+    environment.globals.update(spread=lesson_part.spread)
     ranked = summary(table, tasks)
     measured = scorable(tasks)
     families = {task.family for task in measured}

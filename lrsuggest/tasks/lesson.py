@@ -80,7 +80,8 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seeds: of each response; 0 measures none, only the chains.
         chain_seeds: of each whole chain; under three nothing is said of which is better.
         precisions: number formats of the chains with suggested rates; fp32 is that of the rest.
-        margin: how much worse, in the metric's units, still counts as not worse.
+        margin: how much worse, in the metric's units, still counts as not worse; of accuracy .005
+            unless given, of any other metric it must be given.
         test: whether the chains' ends are also judged on the test split, once.
     """
 
@@ -94,7 +95,7 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: int = 3
     chain_seeds: int = 3
     precisions: tuple[Precision, ...] = ("fp32",)
-    margin: float = 0.005
+    margin: float | None = None
     test: bool = False
 
     @property

@@ -6,7 +6,7 @@ import pytest
 from helpers import Reader
 from rich.console import Console
 
-from lrsuggest.bench import lessons, suite
+from lrsuggest.bench import lessons, run, suite
 from lrsuggest.bench.collect import collect, collect_lessons
 from lrsuggest.bench.export import export
 from lrsuggest.bench.jobs import Record, RecordedCurve
@@ -44,6 +44,7 @@ stage = [
 ]
 [[lesson]]
 dataset = "biwi"
+margin = 0.01
 stage = [{ stage = "frozen", size = [24, 32], batch = 16, epochs = 1, course = 1 }]
 """
 TINY = TINY.replace("FP16", 'precision = "fp16"')
@@ -205,10 +206,13 @@ def test_tables_give_the_comparisons_back(ran, tmp_path):
     export(plan, store, tmp_path, found)
     (back,) = load(tmp_path)
     was, now = autopilot(found[0]), autopilot(back)
-    for ours, theirs in zip(now.ours, was.ours, strict=True):
+    for ours, theirs in zip(now.our_rates, was.our_rates, strict=True):
         np.testing.assert_allclose(ours, theirs)
     assert [a.verdict for a in now.against] == [a.verdict for a in was.against]
     again = recorded.load(tmp_path)
+    picked = [[rate for rate, _ in task.hand_picked] for task in tasks]
+    assert picked == [[1.05e-2], []]  # this stage's own, and no slice
+    assert [[rate for rate, _ in task.hand_picked] for task in again] == picked
     columns = ["number", "contestant", "lr", "mean", "regret"]
     wanted = branches(found[0], tasks)[columns]
     for column in columns:
@@ -272,3 +276,28 @@ def test_number_formats_are_those_of_the_stage_or_of_the_whole_chain(tmp_path, s
     assert [job.precision for job in walked] == ["fp32", "fp16"]
     assert walked[1].before[0].precision == "fp32"
     assert {job.precision for job in plan.tasks[1].jobs} == {"fp16"}
+
+
+def test_what_failed_is_not_tried_again_in_the_same_call(ran, tmp_path, monkeypatch):
+    plan, store = load_plan(ran), Store(tmp_path)
+    asked = []
+
+    def fail(orders, **settings):
+        asked.extend(order.job.key for order in orders)
+        for order in orders:
+            kept = Store(ran).get(order.job)
+            # range tests run out of time, all else ends as it did
+            late = Record(order.job, "timeout", error="too long")
+            yield late if order.job.kind == "sweep" or kept is None else kept
+
+    monkeypatch.setattr(run, "run_jobs", fail)
+    run._run_chains(plan, plan.lessons[0], store, tmp_path, 1, Console(quiet=True))
+    assert len(asked) == len(set(asked))
+    assert len(asked) == 2 + 2 + 2  # both stages at hand-picked rates; the first range tests
+
+
+def test_a_margin_must_be_given_where_accuracy_does_not_judge(tmp_path, street):
+    text = TINY.replace("margin = 0.01\n", "")
+    with pytest.raises(UserError, match=r"biwi is not judged by accuracy, so its margin must be"):
+        load_text(tmp_path, text)
+    load_text(tmp_path, TINY)

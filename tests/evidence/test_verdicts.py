@@ -40,7 +40,7 @@ def test_the_interval_is_the_paired_t_interval_and_mirrors(rows, higher):
     other = compare(theirs, ours, margin=0.1, higher=higher)
     assert other.difference == pytest.approx(-found.difference)
     assert {found.verdict, other.verdict} != {Verdict.WORSE}
-    if found.verdict is Verdict.WORSE:
+    if found.verdict in (Verdict.WORSE, Verdict.WITHIN):
         assert other.verdict is Verdict.BETTER
 
 
@@ -49,17 +49,28 @@ def test_the_interval_is_the_paired_t_interval_and_mirrors(rows, higher):
     [
         ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], "not worse"),
         ([0.898, 0.897, 0.896], [0.9, 0.9, 0.9], "undecided"),  # -.003 +- .0025: to -.0055
-        ([0.899, 0.898, 0.899], [0.9, 0.9, 0.9], "not worse"),
+        ([0.901, 0.898, 0.899], [0.9, 0.9, 0.9], "not worse"),
         ([0.88, 0.881, 0.879], [0.9, 0.9, 0.9], "worse"),
         ([0.91, 0.911, 0.909], [0.9, 0.9, 0.9], "better"),
         ([0.99, 0.5, 0.9], [0.9, 0.9, 0.9], "undecided"),
         ([0.9, 0.9], [0.1, 0.1], "undecided"),  # two seeds say nothing
         ([0.9], [0.1], "undecided"),
         ([], [], "undecided"),
-        ([0.9, 0.9, NAN], [0.1, 0.1, 0.1], "worse"),
-        ([0.1, 0.1, 0.1], [0.9, NAN, NAN], "not worse"),
-        ([NAN, 0.9, 0.9], [0.9, 0.9, NAN], "undecided"),
-        ([NAN] * 3, [NAN] * 3, "undecided"),
+        ([0.899, 0.8985, 0.899], [0.9, 0.9, 0.9], "worse within the margin"),
+        # a divergence counts, but under three seeds nothing does
+        ([0.9, 0.9, INF], [0.1, 0.1, 0.1], "worse"),
+        ([INF], [0.9], "undecided"),
+        ([0.9], [INF], "undecided"),
+        # who diverges less is not better for it: the other seeds must say so
+        ([0.1, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, INF], "worse"),
+        ([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, INF], "not worse"),
+        ([0.1, 0.1, 0.1], [0.9, INF, INF], "undecided"),
+        ([INF, 0.9, 0.9], [0.9, 0.9, INF], "undecided"),
+        ([INF] * 3, [INF] * 3, "undecided"),
+        # what is missing is no divergence
+        ([0.9, 0.9, NAN], [0.1, 0.1, 0.1], "not measured"),
+        ([0.1, 0.1, 0.1], [0.9, 0.9, NAN], "not measured"),
+        ([NAN] * 3, [NAN] * 3, "not measured"),
     ],
 )
 def test_what_may_be_said(ours, theirs, says):
@@ -94,11 +105,12 @@ def test_a_slice_that_always_diverges_costs_half_the_span_beyond_the_start():
 
 
 def lesson(chains=(), named=(), metric="accuracy"):
-    stages = [("l", 1, "l 1: 8x8 frozen", "frozen", "8x8", 4, 1, 10, 0.01, "fp32"),
-              ("l", 2, "l 2: 8x8 unfrozen", "unfrozen", "8x8", 4, 1, 10, 0.01, "fp32")]  # fmt: skip
+    stages = [("l", number, f"l {number}: 8x8 {stage}", stage, "8x8", 4, 1, 10, 0.01, "fp32", "net")
+              for number, stage in ((1, "frozen"), (2, "unfrozen"))]  # fmt: skip
     facts = {"lesson": "l", "title": "t", "family": "f", "model": "m", "optimizer": "adamw",
              "schedule": "one_cycle", "metric": metric, "margin": "0.005", "skipped": "",
-             "device": "cpu", "fingerprint": "x", "versions": "v"}  # fmt: skip
+             "seeds": "3", "chain_seeds": "3", "device": "cpu", "fingerprint": "x",
+             "versions": "v"}  # fmt: skip
     return LessonEvidence(
         facts, pd.DataFrame(stages, columns=list(STAGES)),
         pd.DataFrame([("l", *row) for row in chains], columns=list(CHAINS)),
@@ -107,8 +119,10 @@ def lesson(chains=(), named=(), metric="accuracy"):
 
 
 def chain(pilot, seed, number, value, lr=1e-2, low=NAN, precision="fp32"):
-    status = "ok" if math.isfinite(value) else "diverged"
-    return (pilot, precision, seed, number, lr, low, status, 1.0, value, 10.0 + seed, NAN)
+    ok = math.isfinite(value)
+    status, loss = ("ok", 1.0) if ok else ("diverged", INF)
+    return (pilot, precision, seed, number, lr, low, status, loss, value, 10.0 + seed, NAN,
+            precision)  # fmt: skip
 
 
 def test_chains_are_compared_stage_by_stage_and_at_the_test_split():
@@ -121,12 +135,12 @@ def test_chains_are_compared_stage_by_stage_and_at_the_test_split():
     found = autopilot(lesson(rows))
     assert found.number.tolist() == [1, 2, 0]
     first, _, test = found.to_dict("records")
-    np.testing.assert_array_equal(first["theirs"], [(NAN, 1e-2)] * 3)
-    assert first["ours"] == ((2e-3, 2e-2),) * 3
+    np.testing.assert_array_equal(first["their_rates"], [(NAN, 1e-2)] * 3)
+    assert first["our_rates"] == ((2e-3, 2e-2),) * 3
     assert first["their_mean"] == pytest.approx(0.811)
     assert first["our_sd"] == pytest.approx(0.001)
     assert first["our_seconds"] == 11.0
-    assert (first["n"], first["against"].verdict) == (3, Verdict.BETTER)
+    assert (first["our_n"], first["against"].verdict) == (3, Verdict.BETTER)
     assert first["against"].difference == pytest.approx(0.1)
     assert test["against"].verdict is Verdict.WORSE  # .01 below, each time the same
 
@@ -137,7 +151,9 @@ def test_a_chain_that_diverged_is_lost_at_every_stage_after():
     rows += [chain("suggested", 2, 1, NAN)]
     found = autopilot(lesson(rows)).set_index("number")
     assert [found.against[n].verdict for n in (1, 2)] == [Verdict.WORSE] * 2
-    assert found.n.tolist() == [2, 2]
+    assert found.our_n.tolist() == [2, 2]
+    assert found.their_n.tolist() == [3, 3]
+    assert np.isinf(found.our_values[2]).tolist() == [False, False, True]
 
 
 def test_number_formats_are_compared_with_the_same_hand_picked_chains():
@@ -145,9 +161,13 @@ def test_number_formats_are_compared_with_the_same_hand_picked_chains():
     for precision, gain in (("fp32", 0.0), ("fp16", -0.1)):
         rows += [chain("suggested", s, 1, 0.8 + s / 100 + gain, precision=precision)
                  for s in range(3)]  # fmt: skip
-    found = autopilot(lesson(rows)).set_index("precision")
+    found = autopilot(lesson(rows))
+    found = found[found.number == 1].set_index("precision")
     assert found.against["fp32"].verdict is Verdict.NOT_WORSE
     assert found.against["fp16"].verdict is Verdict.WORSE
+    assert found.in_fp32["fp32"] is None
+    assert found.in_fp32["fp16"].difference == pytest.approx(-0.1)
+    assert found.in_fp32["fp16"].verdict is Verdict.WORSE
 
 
 def test_a_branch_has_everybodys_rate_metric_and_regret():
@@ -167,10 +187,36 @@ def test_a_branch_has_everybodys_rate_metric_and_regret():
     assert found.against["hand-picked"] is None
     assert found.against["suggested"].verdict is Verdict.WORSE
     assert found.against["rule"].verdict is Verdict.WORSE
-    assert found.diverged.to_dict() == {"hand-picked": 0, "suggested": 0, "rule": 3}
+    assert np.isinf(found.per_seed["rule"]).all()
     assert found.n.to_dict() == {"hand-picked": 3, "suggested": 3, "rule": 0}
     alone = branches(lesson(named=named), [])  # without the response only regret is missing
     assert alone.regret.isna().all()
+
+
+def test_a_chain_that_did_not_go_on_is_missing_and_decides_nothing():
+    rows = [chain("hand-picked", s, n, 0.8) for s in range(3) for n in (1, 2)]
+    rows += [chain("suggested", s, 1, 0.8) for s in range(3)] + [chain("suggested", 0, 2, 0.9)]
+    found = autopilot(lesson(rows)).set_index("number")
+    assert found.against[1].verdict is Verdict.NOT_WORSE
+    assert (found.against[2].verdict, found.against[2].missing) == (Verdict.MISSING, 2)
+    few = autopilot(lesson([row for row in rows if row[2] < 2]))  # the third seed never began
+    assert {each.verdict for each in few.against} == {Verdict.MISSING}
+
+
+@pytest.mark.parametrize("pilots", [(), ("hand-picked",), ("suggested",)])
+def test_chains_of_one_pilot_or_none_are_no_comparison(pilots):
+    rows = [chain(pilot, s, 1, 0.8) for pilot in pilots for s in range(3)]
+    found = autopilot(lesson(rows))
+    assert all(each.verdict is Verdict.MISSING for each in found.against)
+    assert len(found) == 2 * ("suggested" in pilots)
+    assert branches(lesson(rows), []).empty
+
+
+def test_a_branch_with_a_missing_run_says_so():
+    named = [(1, name, "", 1e-2, NAN, seed, 1.0, 0.9) for name in ("hand-picked", "suggested")
+             for seed in range(3)][:-1]  # fmt: skip
+    found = branches(lesson(named=named), []).set_index("contestant")
+    assert found.against["suggested"].verdict is Verdict.MISSING
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
