@@ -3,7 +3,7 @@
 The loop is made here, not by `train()`, which counts, logs, evaluates and saves. What is trained
 is the Trainer's: `get_train_dataloader`, `get_batch_samples` (so many batches for one step, their
 labels counted together), `training_step` (`compute_loss`, autocast, backward), `max_grad_norm`,
-the optimizer of `create_optimizer`. Read from transformers 5.23 (trainer.py) and accelerate 1.15.
+the optimizer of `create_optimizer`. Read from transformers 5.24 (trainer.py) and accelerate 1.15.
 """
 
 import contextlib
@@ -194,17 +194,28 @@ def _prepare(trainer: Any) -> None:
     library = import_module("transformers")
     args, model, words = trainer.args, trainer.model, trainer.processing_class
     if not trainer.is_in_train:
-        if args.activation_checkpointing:
-            given = dict(args.activation_checkpointing_kwargs or {})
-            own = {name: given.pop(name) for name in ("every_n_layers", "offload") if name in given}
-            model.activation_checkpointing_enable(given or None, **own)
+        _recompute(args, model)
         tokens = (library.PreTrainedTokenizerBase, library.ProcessorMixin)
         if isinstance(words, tokens) and hasattr(model, "config"):
-            library.trainer_utils.align_special_tokens(model, words)
+            if hasattr(trainer, "_align_special_tokens"):  # its name in the first releases of 5
+                trainer._align_special_tokens()
+            else:
+                library.trainer_utils.align_special_tokens(model, words)
         if not getattr(model, "_is_accelerate_prepared", False):
             trainer.accelerator.prepare_model(model, evaluation_mode=True)  # autocast, no more
     model.train()
     model.zero_grad()
+
+
+def _recompute(args: Any, model: Any) -> None:
+    """Let the model recompute activations if `train()` would; older releases say "gradient"."""
+    names = [f"{which}_checkpointing" for which in ("activation", "gradient")]
+    asked = next((name for name in names if getattr(args, name, False)), None)
+    if asked:
+        given = dict(getattr(args, f"{asked}_kwargs") or {})
+        own = {name: given.pop(name) for name in ("every_n_layers", "offload") if name in given}
+        enables = (getattr(model, f"{name}_enable", None) for name in names)
+        next(enable for enable in enables if enable)(given or None, **own)
 
 
 def _loader(trainer: Any) -> Any:
