@@ -60,7 +60,8 @@ def borrowed(
     sets = (trainer.train_dataset, trainer.eval_dataset)
     with Kept(trainer, model=trainer.model, closed=(callback,), skip=sets):
         _silence(trainer)
-        learner = TrainersLearner(trainer, _optimizer(trainer), batches or (), valid)
+        given = () if batches is None else batches
+        learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
         with Snapshot(learner), _epoch_kept(trainer.train_dataset):
             _prepare(trainer)
             if learner.scaler.is_enabled():
@@ -70,9 +71,10 @@ def borrowed(
             if valid is None and sets[1] is not None and not isinstance(sets[1], dict):
                 learner.valid = trainer.get_eval_dataloader()
             learner.train_steps = _steps_to_come(trainer, loader)
-            learner.batch_size = (
-                trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps
-            )
+            args, size = trainer.args, getattr(batches, "batch_size", None)
+            if batches is None:
+                size = args.train_batch_size
+            learner.batch_size = size and size * args.gradient_accumulation_steps
             yield learner
 
 
@@ -135,9 +137,13 @@ def _refuse(trainer: Any) -> None:
         if holds:
             raise UserError(sentence)
     made = _plain(trainer.optimizer)
-    name = str(args.optim) if made is None else f"{type(made).__module__}.{type(made).__name__}"
+    name = getattr(args.optim, "value", args.optim) if made is None else _full_name(made)
     if any(part in name.lower() for part in _REFUSED):
         raise UserError(f"a range test cannot follow {name}; ask with adamw_torch, say")
+
+
+def _full_name(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__name__}"
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer | None:
@@ -186,6 +192,7 @@ def _epoch_kept(dataset: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        held.clear()
         held.update(before)
 
 

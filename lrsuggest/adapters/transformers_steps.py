@@ -49,10 +49,6 @@ class Batches:
         """Go to the first epoch that training has not begun."""
         self._epoch = math.ceil(self._trainer.state.epoch or 0)
 
-    def __len__(self) -> int:
-        batches = len(self._loader)
-        return batches // self._accumulate or min(batches, 1)
-
     def __iter__(self) -> Iterator[Gathered]:
         seed = torch.initial_seed()
         for sampler, own in self._shuffled:

@@ -1,5 +1,6 @@
 """fastai's Learner: lent, swept as its own fit would train it, and handed back as it was."""
 
+import itertools
 import math
 import random
 import warnings
@@ -11,6 +12,7 @@ import torch
 from everything import changes, everything
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from lrsuggest import Curve, UserError, apply, suggest_lr
 from lrsuggest.adapters.fastai import borrowed
@@ -43,7 +45,9 @@ pytestmark = [
 ]
 
 PIXELS, DIGITS = load_digits(return_X_y=True)
-ROWS = list(zip(torch.tensor(PIXELS, dtype=torch.float32) / 16, torch.tensor(DIGITS), strict=True))
+DATA = TensorDataset(torch.tensor(PIXELS, dtype=torch.float32) / 16, torch.tensor(DIGITS))
+ROWS = list(DATA)
+TRAIN, VALID = slice(640), slice(640, 800)
 
 
 @pytest.fixture
@@ -59,9 +63,10 @@ def network():
         return nn.Sequential(body, nn.Linear(32, 10))
 
 
-def loaders(rows=ROWS, kind=DataLoader):
+def loaders(rows=DATA, kind=DataLoader):
     random.seed(2)  # of which fastai's make their generators
-    return kind(rows[:640], batch_size=16, shuffle=True), kind(rows[640:800], 64)
+    train, valid = (Subset(rows, range(*part.indices(len(rows)))) for part in (TRAIN, VALID))
+    return kind(train, batch_size=16, shuffle=True), kind(valid, 64)
 
 
 def layers(model):
@@ -195,7 +200,7 @@ def test_in_the_middle_of_training(tmp_path, event):
     for do in (lambda learn: True, ask):
         asks = Asks(event, do, at)
         learn = make(tmp_path, cbs=[asks, MixUp(), GradientAccumulation(32)])
-        learn.fit_one_cycle(2, 1e-2)
+        learn.fit_one_cycle(1, 1e-2)
         assert asks.done is not None
         outcomes.append(everything(learn.model, learn.opt.state_dict(), learn.recorder.values))
     assert_same(*outcomes)
@@ -217,8 +222,15 @@ class Fails(Callback):
             raise self.error
 
 
-@pytest.mark.parametrize("event", ["before_batch", "after_pred", "before_backward", "after_step"])
-@pytest.mark.parametrize("error", [ValueError("theirs"), KeyboardInterrupt("theirs")])
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ("before_batch", KeyboardInterrupt("theirs")),
+        ("after_pred", ValueError("theirs")),
+        ("before_backward", ValueError("theirs")),
+        ("after_step", KeyboardInterrupt("theirs")),
+    ],
+)
 def test_nothing_has_changed_after_an_exception(tmp_path, event, error):
     cbs = [Fails(event, error), MixedPrecision("bf16"), MixUp(), GradientAccumulation(32)]
     learn = make(tmp_path, opt_func=ranger, cbs=cbs)
@@ -351,6 +363,38 @@ def test_in_the_middle_of_fit_the_rate_is_applied_at_once_but_not_against_a_sche
     asks = Asks("before_batch", lambda learn: apply(0.02, learn) or True, at=5)
     with pytest.raises(UserError, match=r"ParamScheduler sets .* give it to the next fit"):
         learn.fit_one_cycle(1, 1e-2, cbs=asks)
+
+
+def test_an_optimizer_built_beforehand(tmp_path):
+    outcomes = []
+    for ask in (False, True):
+        model = network()
+        opt = OptimWrapper(opt=torch.optim.Adam(model.parameters(), lr=1e-3, amsgrad=True))
+        learn = make(tmp_path, model=model, opt_func=opt, wd=0.1, lr=1e-3)
+        if ask:
+            unchanged(learn, steps=20)
+        learn.fit(1)
+        outcomes.append(everything(learn.model, learn.opt.state_dict()))
+    assert_same(*outcomes)
+
+
+def test_replicates_see_other_orders(tmp_path):
+    found = suggest_lr(make(tmp_path), replicates=2, seed=7, steps=40)
+    assert len(set(found.replicates)) == 2
+    alone = [suggest_lr(make(tmp_path), seed=seed, steps=40).lr for seed in (7, 8)]
+    assert found.replicates == tuple(alone)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return itertools.cycle(ROWS[:640])
+
+
+def test_data_without_a_length(tmp_path):
+    learn = make(tmp_path)
+    found = suggest_lr(learn, batches=torch.utils.data.DataLoader(Endless(), 16), steps=40)
+    again = suggest_lr(learn, batches=torch.utils.data.DataLoader(ROWS[:640], 16), steps=40)
+    assert np.array_equal(found.curve.loss, again.curve.loss)
 
 
 class Named(nn.Module):

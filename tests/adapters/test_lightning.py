@@ -223,7 +223,7 @@ def test_in_the_middle_of_training(tmp_path, hook):
     for do in (lambda pair: True, ask):
         asks = Asks(hook, do, at)
         module = Module(schedule=ONE_CYCLE)
-        pair = make(tmp_path, module, callbacks=[asks], accumulate_grad_batches=2, max_epochs=2)
+        pair = make(tmp_path, module, callbacks=[asks], accumulate_grad_batches=2)
         pair[0].fit(pair[1])
         assert asks.done is not None
         outcomes.append(state(pair))
@@ -266,11 +266,15 @@ class Fails(Module):
         return hook(*arguments)
 
 
-FAILING = ("on_train_batch_start", "training_step", "on_after_backward", "on_train_batch_end")
-
-
-@pytest.mark.parametrize("hook", FAILING)
-@pytest.mark.parametrize("error", [ValueError("theirs"), KeyboardInterrupt("theirs")])
+@pytest.mark.parametrize(
+    ("hook", "error"),
+    [
+        ("on_train_batch_start", KeyboardInterrupt("theirs")),
+        ("training_step", ValueError("theirs")),
+        ("on_after_backward", ValueError("theirs")),
+        ("on_train_batch_end", KeyboardInterrupt("theirs")),
+    ],
+)
 def test_nothing_has_changed_after_an_exception(tmp_path, hook, error):
     pair = make(tmp_path, Fails(hook, error), accumulate_grad_batches=2, precision="bf16-mixed")
     for _ in range(2):
@@ -448,6 +452,22 @@ def test_an_abstention_changes_nothing(tmp_path):
     assert changes(before, everything(pair)) == []
 
 
+def test_replicates_see_other_orders(tmp_path):
+    found = suggest_lr(make(tmp_path), replicates=2, seed=7, steps=40)
+    assert len(set(found.replicates)) == 2
+    alone = [suggest_lr(make(tmp_path), seed=seed, steps=40).lr for seed in (7, 8)]
+    assert found.replicates == tuple(alone)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_overfitting_a_few_batches(tmp_path):
+    pair = make(tmp_path, overfit_batches=3)
+    found = unchanged(pair, steps=20)
+    few = unchanged(make(tmp_path), batches=loader(0, 48, shuffle=False), steps=20)
+    pair[0].fit(pair[1])
+    assert few.curve.loss[:3].tolist() == found.curve.loss[:3].tolist()
+
+
 class Dicts(Module):
     """Takes batches that are dicts, and returns one."""
 
@@ -545,11 +565,17 @@ class NoSteps(Module):
         return None
 
 
+class Iterates(Module):
+    def training_step(self, dataloader_iter):
+        return super().training_step(next(dataloader_iter)[0], 0)
+
+
 @pytest.mark.parametrize(
     ("module", "settings", "says"),
     [
         (Manual, {}, "Manual optimizes by hand"),
         (Two, {}, "configure_optimizers returns several optimizers"),
+        (Iterates, {}, "let it take a batch"),
         (Closure, {}, "LBFGS takes no steps"),
         (NoLoss, {}, "a dict of los; add 'loss'"),
         (NoSteps, {}, "training_step returned None for 100 batches"),
@@ -583,6 +609,20 @@ def test_in_validation_it_is_refused(tmp_path):
         fitter.fit(module)
 
 
+@pytest.mark.parametrize(
+    ("hook", "do", "says"),
+    [
+        ("setup", suggest_lr, "fit has no optimizer yet; ask in on_fit_start"),
+        ("on_train_start", lambda pair: suggest_lr((pair[0], Module())), "fitting another Module"),
+        ("on_train_start", lambda pair: suggest_lr(pair, batches=Given()), "before fit"),
+    ],
+)
+def test_in_fit_it_is_refused_where_it_cannot_be(tmp_path, hook, do, says):
+    fitter, module = make(tmp_path, callbacks=[Asks(hook, do)])
+    with pytest.raises(UserError, match=says):
+        fitter.fit(module)
+
+
 class Fixed(Module):
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -594,10 +634,16 @@ class Rateless(Fixed):
         del self.lr, self.hparams["lr"]
 
 
+class Broken(Module):
+    def configure_optimizers(self):
+        raise UserError("theirs")
+
+
 @pytest.mark.parametrize(
     ("module", "rate", "says"),
     [
         (Fixed, 0.02, "configure_optimizers asks for 0.1 whatever lr is; let it read self.lr"),
+        (Broken, 0.02, "theirs"),
         (Rateless, 0.02, "has neither lr nor learning_rate"),
         (Module, math.nan, "must be positive and finite"),
         (Module, -1.0, "must be positive and finite"),

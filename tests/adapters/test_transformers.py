@@ -3,6 +3,8 @@
 import dataclasses
 import gc
 import math
+import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,16 +27,19 @@ from lrsuggest.errors import NoSuggestion
 
 pytestmark = [pytest.mark.usefixtures("one_thread")]
 
-EXAMPLES = hf.examples()
+EXAMPLES, LINES = hf.examples(), hf.examples(labelled=False)
 NAMES = {field.name for field in dataclasses.fields(TrainingArguments)}
 
 
 def make(folder, **settings):
-    return hf.make(folder, of=EXAMPLES, **{"per_device_train_batch_size": 4, **settings})
+    return hf.make(
+        folder, **{"train_dataset": EXAMPLES, "per_device_train_batch_size": 4, **settings}
+    )
 
 
 def all_of(*objects):
-    return everything(*objects, ignore=("logger",))  # Python's notes down what it is asked
+    """What can be reached, but for Python's loggers, which note what they are asked, and texts."""
+    return everything(*objects, ignore=("logger", "input_ids", "attention_mask"))
 
 
 # Its name changed within transformers 5.
@@ -43,7 +48,11 @@ SETUPS = {
     "plain": dict,
     "sgd": lambda: {"optim": "sgd", "optim_args": "momentum=0.9"},
     "accumulate": lambda: {"gradient_accumulation_steps": 2},
-    "writer": lambda: {"model": hf.writer(), "gradient_accumulation_steps": 2},
+    "writer": lambda: {
+        "model": hf.writer(),
+        "train_dataset": LINES,
+        "gradient_accumulation_steps": 2,
+    },
     "clip": lambda: {"max_grad_norm": 0.1},
     "bf16": lambda: {"bf16": True},
     "recompute": lambda: {RECOMPUTE: True, "label_smoothing_factor": 0.1},
@@ -164,7 +173,7 @@ def test_in_the_middle_of_training(tmp_path, event):
         trainer = make(
             tmp_path, callbacks=[asks], gradient_accumulation_steps=2, lr_scheduler_type="cosine",
             eval_strategy="steps", eval_steps=4, logging_strategy="steps", logging_steps=3,
-            eval_dataset=EXAMPLES[:40], max_steps=13,
+            eval_dataset=EXAMPLES[:40], max_steps=9,
         )  # fmt: skip
         trainer.train()
         assert asks.answer is not None
@@ -188,8 +197,10 @@ class Fails(Trainer):
         return loss
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
-@pytest.mark.parametrize("error", [ValueError("theirs"), KeyboardInterrupt("theirs")])
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [("before", KeyboardInterrupt("theirs")), ("after", ValueError("theirs"))],
+)
 def test_nothing_has_changed_after_an_exception(tmp_path, where, error):
     trainer = make(tmp_path, kind=Fails, gradient_accumulation_steps=2, bf16=True)
     trainer.where, trainer.error = where, error
@@ -205,7 +216,7 @@ def test_nothing_has_changed_after_an_exception(tmp_path, where, error):
 
 
 def test_nothing_has_changed_when_the_data_fail(tmp_path):
-    trainer = hf.make(tmp_path, of=[*EXAMPLES, {"input_ids": [1, 2]}])
+    trainer = hf.make(tmp_path, train_dataset=[*EXAMPLES, {"input_ids": [1, 2]}])
     before = all_of(trainer)
     with pytest.raises(KeyError, match="attention_mask"):
         suggest_lr(trainer, steps=20, start=1e-9, end=1e-8)
@@ -368,6 +379,44 @@ def test_probes_are_judged_by_what_evaluate_says(tmp_path):
     assert found.cost.valid_passes == 2
 
 
+def test_replicates_see_other_orders(tmp_path):
+    few = partial(suggest_lr, steps=40, fallback=1.0)
+    found = few(make(tmp_path), replicates=2, seed=7)
+    assert len(set(found.replicates)) == 2
+    assert found.replicates == tuple(few(make(tmp_path), seed=seed).lr for seed in (7, 8))
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Another order each epoch, of which it takes note."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        random.Random(self.epoch).shuffle(order := EXAMPLES[:20])
+        return iter(order)
+
+
+def test_a_stream_that_is_told_the_epoch(tmp_path):
+    trainer = make(tmp_path, train_dataset=Stream(), max_steps=12)
+    found = unchanged(trainer, steps=12)
+    assert trainer.train_dataset.epoch == 0
+    watched = make(tmp_path, train_dataset=Stream(), max_steps=12, kind=Watched)
+    watched.plan = found.curve.lr
+    watched.train()
+    assert watched.train_dataset.epoch == 2
+    assert np.array_equal(found.curve.loss, torch.stack(watched.losses).numpy())
+    stream = DataLoader(Stream(), 4, collate_fn=trainer.data_collator)
+    endless = make(tmp_path, train_dataset=None, max_steps=-1)
+    with borrowed(endless, batches=stream) as learner:
+        assert learner.train_steps is None
+        assert learner.batch_size == 4
+    with borrowed(endless, batches=[next(iter(stream))]) as learner:
+        assert learner.batch_size is None
+
+
 class Weighted(Trainer):
     """A loss of one's own, which logs."""
 
@@ -397,6 +446,7 @@ def timeless():
     [
         (timeless(), "relative_step=True makes its rate itself"),
         ({"neftune_noise_alpha": 5.0}, "neftune_noise_alpha takes effect only within train"),
+        ({"optim": "galore_adamw"}, "cannot follow galore_adamw; ask with adamw_torch"),
         ({"torch_compile": True}, "cannot follow torch.compile"),
         ({"train_dataset": None}, "has no train_dataset; give it one, or batches="),
     ],
