@@ -161,10 +161,6 @@ def _optimizer(trainer: Any) -> torch.optim.Optimizer:
         UserError: it is not one that is given a rate.
     """
     if trainer.optimizer is None:
-        if trainer.optimizer_cls_and_kwargs is not None:
-            # create_optimizer takes "params" out of the dict, and train() will look for it again.
-            kind, settings = trainer.optimizer_cls_and_kwargs
-            trainer.optimizer_cls_and_kwargs = (kind, dict(settings))
         trainer.create_optimizer()
     optimizer = _plain(trainer.optimizer)
     if not isinstance(optimizer, torch.optim.Optimizer):

@@ -88,7 +88,7 @@ def make(folder, **settings):
 
 SETUPS = {
     "plain": dict,
-    "sgd": lambda: {"opt_func": SGD},
+    "sgd": lambda: {"opt_func": SGD, "wd": 0.3},
     "lookahead": lambda: {"opt_func": ranger},
     "torch's": lambda: {"opt_func": partial(OptimWrapper, opt=torch.optim.AdamW), "lr": 1e-3},
     "mixup": lambda: {"cbs": [MixUp()]},
@@ -207,6 +207,11 @@ def test_in_the_middle_of_training(tmp_path, event):
     assert len(asks.done.curve) > 10
 
 
+def autocast_depth():
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
 class Fails(Callback):
     """Raises at an event of the twelfth batch."""
 
@@ -232,6 +237,7 @@ class Fails(Callback):
     ],
 )
 def test_nothing_has_changed_after_an_exception(tmp_path, event, error):
+    depth = autocast_depth()
     cbs = [Fails(event, error), MixedPrecision("bf16"), MixUp(), GradientAccumulation(32)]
     learn = make(tmp_path, opt_func=ranger, cbs=cbs)
     for _ in range(2):
@@ -239,6 +245,7 @@ def test_nothing_has_changed_after_an_exception(tmp_path, event, error):
         with pytest.raises(type(error), match="theirs"):
             suggest_lr(learn, steps=30)
         assert changes(before, everything(learn)) == []
+        assert autocast_depth() == depth
         learn.fails.left = 10**9
         learn.fit_one_cycle(1, 1e-2)
         learn.fails.left = 12
