@@ -458,6 +458,22 @@ def test_replicates_see_other_orders(tmp_path):
     assert found.replicates == tuple(alone)
 
 
+class Prepared(Module):
+    """Makes in a hook of the fit's start what its steps need."""
+
+    def on_train_start(self):
+        self.factor = torch.rand(())
+
+    def training_step(self, batch, batch_idx):
+        return self.factor * super().training_step(batch, batch_idx)
+
+
+def test_what_the_hooks_of_the_start_make_is_there_and_gone_afterwards(tmp_path):
+    found = unchanged(make(tmp_path, Prepared()), steps=20)
+    plain = suggest_lr(make(tmp_path), steps=20)
+    assert 0 < found.curve.loss[0] < plain.curve.loss[0]
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_overfitting_a_few_batches(tmp_path):
     pair = make(tmp_path, overfit_batches=3)

@@ -380,10 +380,32 @@ def test_probes_are_judged_by_what_evaluate_says(tmp_path):
 
 
 def test_replicates_see_other_orders(tmp_path):
-    few = partial(suggest_lr, steps=40, fallback=1.0)
-    found = few(make(tmp_path), replicates=2, seed=7)
+    def surely(**settings):
+        model = hf.classifier(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        return suggest_lr(make(tmp_path, model=model), steps=40, fallback=1.0, **settings)
+
+    found = surely(replicates=2, seed=7)
     assert len(set(found.replicates)) == 2
-    assert found.replicates == tuple(few(make(tmp_path), seed=seed).lr for seed in (7, 8))
+    assert found.replicates == tuple(surely(seed=seed).lr for seed in (7, 8))
+    assert surely().lr not in found.replicates
+
+
+def test_an_epoch_shorter_than_a_step(tmp_path):
+    few = partial(make, tmp_path, train_dataset=EXAMPLES[:8], gradient_accumulation_steps=4)
+    curve = suggest_lr(few(), steps=12).curve
+    trainer = few(kind=Watched)
+    trainer.plan = curve.lr
+    trainer.train()
+    assert np.array_equal(curve.loss, torch.stack(trainer.losses).numpy())
+
+
+def test_activations_are_recomputed_where_train_would(tmp_path):
+    for settings, wanted in (({}, False), ({RECOMPUTE: True}, True)):
+        with borrowed(make(tmp_path, **settings)) as learner:
+            now = [m.gradient_checkpointing for m in learner.model.modules()
+                   if hasattr(m, "gradient_checkpointing")]  # fmt: skip
+        assert now
+        assert all(each is wanted for each in now)
 
 
 class Stream(torch.utils.data.IterableDataset):
