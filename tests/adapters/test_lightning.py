@@ -234,6 +234,14 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+class Logs(Module):
+    """Tells a logger something past self.log."""
+
+    def training_step(self, batch, batch_idx):
+        self.logger.log_metrics({"mine": float(batch_idx)})
+        return super().training_step(batch, batch_idx)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_nothing_is_logged_and_no_file_is_written(tmp_path):
     logged = []
@@ -241,7 +249,7 @@ def test_nothing_is_logged_and_no_file_is_written(tmp_path):
         settings = {"logger": CSVLogger(tmp_path / name), "log_every_n_steps": 1}
         asks = Asks("on_train_batch_start", do, at=5)
         folder = tmp_path / name
-        pair = make(folder, callbacks=[asks], enable_checkpointing=True, **settings)
+        pair = make(folder, Logs(), callbacks=[asks], enable_checkpointing=True, **settings)
         if name == "asked":
             suggest_lr(pair, steps=20)
             assert not files(tmp_path / name)
@@ -437,7 +445,14 @@ def test_in_the_middle_of_fit_the_schedule_goes_on_from_the_rate_applied(
         pair[0].fit(module)
         return np.array(module.rates)
 
-    plain, scaled = rates(lambda pair: True), rates(lambda pair: apply(rate, pair) or True)
+    def change(pair):
+        apply(rate, pair)
+        for each in pair[0].lr_scheduler_configs:  # what is logged of it
+            now = [group["lr"] for group in pair[0].optimizers[0].param_groups]
+            assert each.scheduler.get_last_lr() == now
+        return True
+
+    plain, scaled = rates(lambda pair: True), rates(change)
     assert np.array_equal(plain[:20], scaled[:20])
     factors = np.array(groups) / ([5e-3, 1e-2])
     assert scaled[20:] == pytest.approx(plain[20:] * factors)
