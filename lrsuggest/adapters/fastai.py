@@ -69,12 +69,18 @@ def apply(x: Any, lr: float | slice) -> None:
     """Set the rate that `learn.fit` and `learn.fit_one_cycle` take where they are given none.
 
     A number goes to the fastest layer group and the groups keep their ratios: the optimizer's or,
-    before there is one, those of `learn.lr`. A slice is spread over the groups by fastai.
+    before there is one, those of `learn.lr`. A slice is spread over the groups by fastai. In the
+    middle of a fit without a schedule the rate holds from the next batch on.
 
     Raises:
-        UserError: a rate is not positive and finite.
+        UserError: a rate is not positive and finite, or a schedule is at work.
     """
     group_rates(lr, [1.0])
+    if any("ParamScheduler" in kinds(each) and "lr" in each.scheds for each in x.cbs):
+        raise UserError(
+            f"fastai's ParamScheduler sets the rate anew before each batch, so {lr} would not "
+            "last; give it to the next fit"
+        )
     if x.opt is None and "lr" in getattr(x.opt_func, "keywords", {}):
         x.create_opt()  # done later, it would put the rate of opt_func in this one's place
     if isinstance(lr, slice):

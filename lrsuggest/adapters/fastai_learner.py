@@ -19,18 +19,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from lrsuggest.adapters.fastai_callbacks import Watch, acts, being_called
 from lrsuggest.adapters.fastai_optimizer import FastaiOptimizer, kinds, name_of, pace_kept
 from lrsuggest.adapters.twins import twins
 from lrsuggest.errors import UserError
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.precision import Precision
 
-_ACTS = {
-    "before_train", "before_batch", "after_pred", "after_loss", "before_backward",
-    "after_cancel_backward", "after_backward", "before_step", "after_cancel_step", "after_step",
-    "after_cancel_batch",
-}  # fmt: skip
-_WATCHES = {"ParamScheduler", "ProgressCallback", "HookCallback", "GatherPredsCallback"}
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong
 
@@ -60,12 +55,12 @@ class FastaiLearner(Learner):
         if valid is None and len(loaders) > 1 and len(loaders[1]):
             valid = loaders[1]
         train = loaders[0] if batches is None else batches
-        asking = _being_called(x.cbs)
+        asking = being_called(x.cbs)
         self._x = x
         self._unfrozen = unfrozen
-        self._acting = [each for each in x.cbs if id(each) not in asking and _acts(each)]
+        self._acting = [each for each in x.cbs if id(each) not in asking and acts(each)]
         self._fit: Any = None
-        self._watch = _Watch()
+        self._watch = Watch()
         self._opt = x.opt
         if self._opt is None:
             maker = copy.copy(x)  # what is made is written on the learner
@@ -88,6 +83,7 @@ class FastaiLearner(Learner):
             device=getattr(x.dls, "device", sys.modules["fastai.torch_core"].default_device()),
             accumulate=accumulate,
             batch_size=size and size * accumulate,
+            train_steps=_steps_to_come(x, accumulate),
         )
         # fastai makes a new one for every fit, and its kind works on CUDA alone.
         enabled = precision == "fp16" and torch.cuda.is_available()
@@ -122,7 +118,8 @@ class FastaiLearner(Learner):
         modes = [(module, module.training) for module in self.model.modules()]
         batches, valid = self.batches, self.valid
         try:
-            with _autocast_kept(), pace_kept(self._opt):
+            # In a callback of validation gradients are off.
+            with torch.enable_grad(), _autocast_kept(), pace_kept(self._opt):
                 self._begin()
                 yield
         finally:
@@ -188,8 +185,9 @@ class FastaiLearner(Learner):
         ends = (core.CancelTrainException, core.CancelEpochException, core.CancelFitException)
         watch.losses, watch.stepped = [], False
         for _ in range(_FRUITLESS + 2 * self.accumulate):
+            batch = next(batches)
             with contextlib.suppress(*ends):
-                fit.one_batch(fit.train_iter % fit.n_iter, next(batches))
+                fit.one_batch(fit.train_iter % fit.n_iter, batch)
             if watch.stepped:
                 break
         else:
@@ -230,26 +228,17 @@ class FastaiLearner(Learner):
             fit("before_train")
 
 
-class _Watch:
-    """Stands last among the callbacks; sees every loss, and every step, fp16's skipped ones too."""
-
-    order = math.inf
-
-    def __init__(self) -> None:
-        self.learn: Any = None
-        self.losses: list[Tensor] = []
-        self.stepped = False
-
-    def __call__(self, event: str) -> None:
-        if event == "after_loss":
-            self.losses.append(self.learn.loss.detach())
-        elif event == "after_step":
-            self.stepped = True
-
-
 def _is_fastai(loader: object) -> bool:
     """Say whether a loader is fastai's own, which draws its order from a `rng` that it replaces."""
     return "fake_l" in getattr(loader, "__dict__", {})
+
+
+def _steps_to_come(x: Any, accumulate: int) -> int | None:
+    """Return how many optimizer steps the fit under way has still to make, None between fits."""
+    if vars(x).get("dl") is None:  # fastai forgets it at the end of a fit
+        return None
+    batches = getattr(x, "n_epoch", 0) * _length(x.dls.train) - x.train_iter
+    return batches // accumulate if accumulate <= batches < sys.maxsize // 2 else None
 
 
 def _silent(*_: object) -> None:
@@ -262,28 +251,6 @@ def _length(batches: Iterable[Any]) -> int:
         return len(batches)  # type: ignore[arg-type]
     except TypeError:
         return sys.maxsize
-
-
-def _acts(callback: Any) -> bool:
-    """Say whether a callback may change how a batch is trained, or only watches.
-
-    `remove_on_fetch` is fastai's own mark of those that watch.
-    """
-    if kinds(callback) & _WATCHES or getattr(type(callback), "remove_on_fetch", False):
-        return False
-    # Not hasattr: a callback answers for its learner's attributes too, and that for the model's.
-    own = {*vars(callback), *(name for kind in type(callback).__mro__ for name in vars(kind))}
-    return not own.isdisjoint(_ACTS) or "ChannelsLast" in kinds(callback)
-
-
-def _being_called(callbacks: Iterable[Any]) -> set[int]:
-    """Return the ids of the callbacks that are being called now: a copy would ask once more."""
-    ids, found = {id(each) for each in callbacks}, set()
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        found.add(id(frame.f_locals.get("self")))
-    return ids & found
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
@@ -56,7 +57,8 @@ class Kept:
 
     Kept are attributes and their order, lists, dicts, sets and deques, the content of tensors that
     are no part of the model (torchmetrics' sums), of arrays and of random generators, and each
-    parameter's place in memory and whether it trains. Gradients are laid aside meanwhile. Not
+    parameter's place in memory and whether it trains. Gradients are laid aside meanwhile. A graph
+    that waits for its backward pass, in the middle of a batch, can still make it afterwards. Not
     kept: the content of the model's weights and buffers and of optimizers (a `Snapshot` has
     those), datasets, what holds a lock, a thread or a file, and what attributes and containers do
     not lead to.
@@ -78,7 +80,12 @@ class Kept:
         skip: Iterable[object] = (),
     ) -> None:
         self._closed = (*_CLOSED, *closed)
-        self._covered = {id(t) for t in (*model.parameters(), *model.buffers())}
+        weights = [*model.parameters(), *model.buffers()]
+        self._covered = {id(t) for t in weights}
+        # autograd refuses a graph whose weights were written to, though they are as they were.
+        self._versions = _unsafe_preserve_version_counter(
+            tuple(t for t in weights if not t.is_inference())
+        )
         self._dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._lists: list[tuple[Any, list[Any]]] = []
         self._sets: list[tuple[set[Any], set[Any]]] = []
@@ -186,3 +193,4 @@ class Kept:
         trace: TracebackType | None,
     ) -> None:
         self.restore()
+        self._versions.__exit__(kind, error, trace)

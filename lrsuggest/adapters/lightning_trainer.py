@@ -96,8 +96,8 @@ class Fitter:
             raise UserError("training_step(dataloader_iter) is not supported; let it take a batch")
         if trainer.state.status == "running" and not trainer.training:
             raise UserError(
-                f"the trainer is {trainer.state.stage}; ask in a hook of training, such as "
-                "on_train_epoch_start"
+                f"the trainer is in its stage {trainer.state.stage.value!r}; ask in a hook of "
+                "training, such as on_train_epoch_start"
             )
         if self.fitting and trainer.lightning_module is not module:
             raise UserError(
@@ -116,7 +116,13 @@ class Fitter:
         """Return what puts back all but the learner's own state."""
         names = ("callbacks.Callback", "loggers.logger.Logger", "profilers.profiler.Profiler")
         closed = tuple(self._part(name) for name in names)
-        return Kept(self.trainer, *more, model=self.module, closed=closed)
+        freezing = (vars(each) for each in self._freezing())  # the only callbacks that will run
+        return Kept(self.trainer, *freezing, *more, model=self.module, closed=closed)
+
+    def _freezing(self) -> list[Any]:
+        """Return the callbacks that freeze layers."""
+        kind = self._part("callbacks.BaseFinetuning")
+        return [each for each in self.trainer.callbacks if isinstance(each, kind)]
 
     def learner(self, batches: Any, valid: Any) -> LightningLearner:
         """Set the trainer up, if it is not in the middle of `fit`, and build the Learner."""
@@ -151,7 +157,7 @@ class Fitter:
         limit = trainer.limit_val_batches
         return LightningLearner(
             trainer, module, train,
-            Batches(trainer, module, held_out, limit) if held_out and limit else None,
+            Batches(trainer, module, held_out, limit) if held_out is not None and limit else None,
             planned_steps(trainer, epochs, train.length, trainer.global_step if live else 0),
         )  # fmt: skip
 
@@ -166,8 +172,7 @@ class Fitter:
     def _begin(self, batches: Any) -> None:
         """Do what `fit` does up to the point where it asks for loaders and optimizers."""
         trainer, module = self.trainer, self.module
-        freezing = self._part("callbacks.BaseFinetuning")
-        trainer.callbacks = [each for each in trainer.callbacks if isinstance(each, freezing)]
+        trainer.callbacks = self._freezing()
         self._begin_state()
         whole = isinstance(batches, self._part("core.datamodule.LightningDataModule"))
         trainer._data_connector.attach_data(

@@ -3,7 +3,7 @@
 The loop is made here, not by `train()`, which counts, logs, evaluates and saves. What is trained
 is the Trainer's: `get_train_dataloader`, `get_batch_samples` (so many batches for one step, their
 labels counted together), `training_step` (`compute_loss`, autocast, backward), `max_grad_norm`,
-the optimizer of `create_optimizer`. Read from transformers 5.23 (trainer.py) and accelerate 1.15.
+the optimizer of `create_optimizer`. Read from transformers 5.24 (trainer.py) and accelerate 1.15.
 """
 
 import contextlib
@@ -60,7 +60,8 @@ def borrowed(
     sets = (trainer.train_dataset, trainer.eval_dataset)
     with Kept(trainer, model=trainer.model, closed=(callback,), skip=sets):
         _silence(trainer)
-        learner = TrainersLearner(trainer, _optimizer(trainer), batches or (), valid)
+        given = () if batches is None else batches
+        learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
         with Snapshot(learner), _epoch_kept(trainer.train_dataset):
             _prepare(trainer)
             if learner.scaler.is_enabled():
@@ -70,9 +71,10 @@ def borrowed(
             if valid is None and sets[1] is not None and not isinstance(sets[1], dict):
                 learner.valid = trainer.get_eval_dataloader()
             learner.train_steps = _steps_to_come(trainer, loader)
-            learner.batch_size = (
-                trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps
-            )
+            args, size = trainer.args, getattr(batches, "batch_size", None)
+            if batches is None:
+                size = args.train_batch_size
+            learner.batch_size = size and size * args.gradient_accumulation_steps
             yield learner
 
 
@@ -135,9 +137,13 @@ def _refuse(trainer: Any) -> None:
         if holds:
             raise UserError(sentence)
     made = _plain(trainer.optimizer)
-    name = str(args.optim) if made is None else f"{type(made).__module__}.{type(made).__name__}"
+    name = getattr(args.optim, "value", args.optim) if made is None else _full_name(made)
     if any(part in name.lower() for part in _REFUSED):
         raise UserError(f"a range test cannot follow {name}; ask with adamw_torch, say")
+
+
+def _full_name(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__name__}"
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer | None:
@@ -155,10 +161,6 @@ def _optimizer(trainer: Any) -> torch.optim.Optimizer:
         UserError: it is not one that is given a rate.
     """
     if trainer.optimizer is None:
-        if trainer.optimizer_cls_and_kwargs is not None:
-            # create_optimizer takes "params" out of the dict, and train() will look for it again.
-            kind, settings = trainer.optimizer_cls_and_kwargs
-            trainer.optimizer_cls_and_kwargs = (kind, dict(settings))
         trainer.create_optimizer()
     optimizer = _plain(trainer.optimizer)
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -186,6 +188,7 @@ def _epoch_kept(dataset: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        held.clear()
         held.update(before)
 
 
@@ -194,17 +197,28 @@ def _prepare(trainer: Any) -> None:
     library = import_module("transformers")
     args, model, words = trainer.args, trainer.model, trainer.processing_class
     if not trainer.is_in_train:
-        if args.activation_checkpointing:
-            given = dict(args.activation_checkpointing_kwargs or {})
-            own = {name: given.pop(name) for name in ("every_n_layers", "offload") if name in given}
-            model.activation_checkpointing_enable(given or None, **own)
+        _recompute(args, model)
         tokens = (library.PreTrainedTokenizerBase, library.ProcessorMixin)
         if isinstance(words, tokens) and hasattr(model, "config"):
-            library.trainer_utils.align_special_tokens(model, words)
+            if hasattr(trainer, "_align_special_tokens"):  # its name in the first releases of 5
+                trainer._align_special_tokens()
+            else:
+                library.trainer_utils.align_special_tokens(model, words)
         if not getattr(model, "_is_accelerate_prepared", False):
             trainer.accelerator.prepare_model(model, evaluation_mode=True)  # autocast, no more
     model.train()
     model.zero_grad()
+
+
+def _recompute(args: Any, model: Any) -> None:
+    """Let the model recompute activations if `train()` would; older releases say "gradient"."""
+    names = [f"{which}_checkpointing" for which in ("activation", "gradient")]
+    asked = next((name for name in names if getattr(args, name, False)), None)
+    if asked:
+        given = dict(getattr(args, f"{asked}_kwargs") or {})
+        own = {name: given.pop(name) for name in ("every_n_layers", "offload") if name in given}
+        enables = (getattr(model, f"{name}_enable", None) for name in names)
+        next(enable for enable in enables if enable)(given or None, **own)
 
 
 def _loader(trainer: Any) -> Any:

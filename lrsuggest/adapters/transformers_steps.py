@@ -49,10 +49,6 @@ class Batches:
         """Go to the first epoch that training has not begun."""
         self._epoch = math.ceil(self._trainer.state.epoch or 0)
 
-    def __len__(self) -> int:
-        batches = len(self._loader)
-        return batches // self._accumulate or min(batches, 1)
-
     def __iter__(self) -> Iterator[Gathered]:
         seed = torch.initial_seed()
         for sampler, own in self._shuffled:
@@ -122,8 +118,7 @@ class TrainersLearner(Learner):
         # What the Trainer divides the losses by that nothing has divided yet.
         trainer.current_gradient_accumulation_steps = len(gathered.batches)
         total: Tensor | None = None
-        for left, batch in enumerate(gathered.batches, 1 - len(gathered.batches)):
-            trainer.accelerator.sync_gradients = left == 0
+        for batch in gathered.batches:
             loss = trainer.training_step(self.model, batch, gathered.items)
             total = loss if total is None else total + loss
         assert total is not None

@@ -88,7 +88,7 @@ def arguments(folder, **settings):
     )  # fmt: skip
 
 
-def make(folder, *, model=None, kind=Trainer, of=None, **settings):
+def make(folder, *, model=None, kind=Trainer, **settings):
     """A Trainer that classifies lines; what is no argument of a Trainer goes to its arguments."""
     named = ("optimizers", "callbacks", "compute_loss_func", "data_collator", "eval_dataset",
              "optimizer_cls_and_kwargs", "train_dataset", "processing_class")  # fmt: skip
@@ -99,9 +99,7 @@ def make(folder, *, model=None, kind=Trainer, of=None, **settings):
         collate = DataCollatorForLanguageModeling(tokenizer(), mlm=False)
         given = {"train_dataset": examples(labelled=False), "data_collator": collate, **given}
     return kind(
-        model,
-        args,
-        **{"train_dataset": of or examples(), "processing_class": tokenizer(), **given},
+        model, args, **{"train_dataset": examples(), "processing_class": tokenizer(), **given}
     )
 
 
