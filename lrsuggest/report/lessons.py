@@ -116,7 +116,10 @@ def trace_figure(name: str, traces: Sequence[Trace]) -> str:
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("loss")
         right.set_ylabel("learning rate")
-        axes.legend(fontsize=8, frameon=False)
+        # Its last steps are next to nothing, and would leave the axis to themselves.
+        right.set_ylim(bottom=max(float(t.lr.max()) for t in traces) * 1e-3)
+        axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
+                    bbox_to_anchor=(0.5, -0.14))  # fmt: skip
     return out[0]
 
 
@@ -151,4 +154,6 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         "branch": branch.to_dict("records"),
         "autopilot": flown.to_dict("records"),
         "skipped": lesson.facts["skipped"],
+        "formats": flown.precision.nunique() > 1,
+        "memory": bool(flown.our_peak_mb.notna().any()),
     }
