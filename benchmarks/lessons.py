@@ -16,19 +16,12 @@ from tune import regret_table
 
 from lrsuggest.bench.suite import load as load_suite
 from lrsuggest.evidence import recorded
-from lrsuggest.evidence.lessons import (
-    SUGGESTED,
-    TEST,
-    LessonEvidence,
-    Verdict,
-    autopilot,
-    branches,
-    load,
-)
+from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, autopilot, branches, load
 from lrsuggest.evidence.regret import HAND_PICKED, contest
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import resolved
 from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
+from lrsuggest.evidence.verdicts import Verdict
 from lrsuggest.report.lessons import metric, several, spread, verdict
 from lrsuggest.report.text import number
 

@@ -8,20 +8,18 @@ hand-picked ones, seed by seed in the same data orders. Tables only.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.verdicts import compare
 
 SUGGESTED = "suggested"
-FEWEST = 3  # seeds under which nothing is said of which is better
 LESSONS = (
     "lesson", "title", "family", "model", "optimizer", "schedule", "metric", "margin", "skipped",
     "seeds", "chain_seeds", "device", "fingerprint", "versions",
@@ -36,34 +34,6 @@ CHAINS = (
 )  # fmt: skip
 NAMED = ("lesson", "number", "contestant", "where", "lr", "low", "seed", "loss", "value")
 TEST = 0  # stage number of the one look at the test split
-
-
-class Verdict(StrEnum):
-    """What the interval of the difference allows to say, the margin being fixed beforehand."""
-
-    BETTER = "better"
-    NOT_WORSE = "not worse"
-    WITHIN = "worse within the margin"
-    WORSE = "worse"
-    UNDECIDED = "undecided"
-    MISSING = "not measured"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Ours against theirs, in the metric's units, positive where ours is better.
-
-    `low` and `high` are the 95 % t interval of the mean over the n seeds that both ended. `lost`
-    counts the divergences of ours and of theirs, `missing` the seeds without a run of either.
-    """
-
-    difference: float
-    low: float
-    high: float
-    n: int
-    verdict: Verdict
-    lost: tuple[int, int] = (0, 0)
-    missing: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,48 +96,6 @@ class LessonEvidence:
     def margin(self) -> float:
         """How much worse still counts as not worse."""
         return float(self.facts["margin"])
-
-
-def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) -> Comparison:
-    """Compare two contestants seed by seed.
-
-    "Not worse" wants the interval's lower end above -margin; where the whole interval lies below 0
-    it is "worse within the margin". "Better" wants it above 0, "worse" its upper end below -margin.
-    Under three seeds, or with the interval in between, nothing is decided. Whoever diverges more
-    often cannot be better: ours is then worse, theirs leaves the claim to the other seeds. One run
-    that is missing, and nothing is said.
-
-    Args:
-        ours: shape (n,), a metric per seed; infinite where the run diverged, NaN where it is
-            missing.
-        theirs: the same seeds in the same order.
-        margin: in the metric's units.
-        higher: whether more is better.
-    """
-    mine, other = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    missing = int((np.isnan(mine) | np.isnan(other)).sum())
-    lost = int(np.isinf(mine).sum()), int(np.isinf(other).sum())
-    both = np.isfinite(mine) & np.isfinite(other)
-    gain = (mine[both] - other[both]) * (1 if higher else -1)
-    n = len(gain)
-    mean = float(gain.mean()) if n else math.nan
-    half = math.inf
-    if n > 1:
-        from scipy import stats
-
-        half = float(stats.t.ppf(0.975, n - 1) * gain.std(ddof=1) / math.sqrt(n))
-    low, high = mean - half, mean + half
-    verdict = Verdict.UNDECIDED
-    if missing:
-        verdict = Verdict.MISSING
-    elif len(mine) >= FEWEST:
-        if lost[0] > lost[1] or high < -margin:
-            verdict = Verdict.WORSE
-        elif low > 0:
-            verdict = Verdict.BETTER
-        elif low > -margin:
-            verdict = Verdict.WITHIN if high < 0 else Verdict.NOT_WORSE
-    return Comparison(mean, low, high, n, verdict, lost, missing)
 
 
 def _by_seed(rows: pd.DataFrame, seeds: Sequence[int], number: int | None = None) -> Floats:

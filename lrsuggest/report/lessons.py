@@ -9,17 +9,10 @@ from markupsafe import Markup
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.svg import figure
-from lrsuggest.evidence.lessons import (
-    SUGGESTED,
-    TEST,
-    Comparison,
-    LessonEvidence,
-    Trace,
-    autopilot,
-    branches,
-)
+from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, Trace, autopilot, branches
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.evidence.verdicts import Comparison
 from lrsuggest.report.pictures import predictions
 from lrsuggest.report.text import rate
 

@@ -15,14 +15,13 @@ from lrsuggest.evidence.lessons import (
     NAMED,
     STAGES,
     LessonEvidence,
-    Verdict,
     autopilot,
     branches,
-    compare,
     load,
 )
 from lrsuggest.evidence.regret import regret
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.verdicts import Verdict, compare
 
 NAN, INF = math.nan, math.inf
 values = st.floats(-10, 10).map(lambda x: round(x, 4))

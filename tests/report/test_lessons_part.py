@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lrsuggest.evidence.lessons import CHAINS, STAGES, LessonEvidence, Trace, compare
+from lrsuggest.evidence.lessons import CHAINS, STAGES, LessonEvidence, Trace
+from lrsuggest.evidence.verdicts import compare
 from lrsuggest.report.lessons import metric, several, spread, strip, trace_figure, verdict
 from lrsuggest.report.pictures import predictions
 
