@@ -172,7 +172,7 @@ def _lesson(
 def _course(stage: CourseStage) -> str:
     """What the course trained at this stage, in a few words."""
     size = "x".join(map(str, stage.size))
-    epochs = f"{stage.epochs} epochs" if stage.epochs else ""
+    epochs = f"{stage.epochs} epoch{'s' * (stage.epochs > 1)}" if stage.epochs else ""
     return ", ".join(filter(None, [stage.network, size, epochs]))
 
 

@@ -1,0 +1,56 @@
+"""The recorded lessons: the page says what their tables say, and they are the suite's."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from lrsuggest.bench.suite import load as load_suite
+from lrsuggest.evidence import recorded
+from lrsuggest.evidence.lessons import LESSONS, STAGES, autopilot, branches, load
+from lrsuggest.evidence.verdicts import Verdict
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = ROOT / "benchmarks" / "recorded" / "lessons"
+
+
+@pytest.fixture(scope="module")
+def lessons():
+    return load(TABLES)
+
+
+def test_the_page_says_what_the_tables_say(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    made = importlib.import_module("lessons").page()
+    written = (ROOT / "docs" / "lessons.md").read_text("utf-8")
+    for line, wanted in zip(written.splitlines(), made.splitlines(), strict=True):
+        assert line == wanted, "write it anew with python benchmarks/lessons.py"
+
+
+def test_the_tables_are_the_suites(lessons):
+    planned = {each.label: each for each in load_suite("lessons").lesson}
+    assert {each.name for each in lessons} <= set(planned)
+    for lesson in lessons:
+        stages = planned[lesson.name].stage
+        found = lesson.stages[["stage", "batch", "epochs"]].to_numpy().tolist()
+        assert found == [[s.stage, s.batch, s.epochs] for s in stages]
+        assert int(lesson.facts["chain_seeds"]) == planned[lesson.name].chain_seeds
+        assert set(lesson.facts) == set(LESSONS)
+        assert set(lesson.stages) == set(STAGES)
+
+
+def test_camvid_and_faces_were_trained_whole_by_both_pilots(lessons):
+    by_name = {each.name: each for each in lessons}
+    for name in ("camvid11", "faces"):
+        flown = autopilot(by_name[name])
+        assert Verdict.MISSING not in {each.verdict for each in flown.against}
+        assert (flown.our_n >= 3).all()
+
+
+def test_every_measured_branch_has_a_regret(lessons):
+    tasks = recorded.load(TABLES)
+    for lesson in lessons:
+        found = branches(lesson, tasks)
+        compared = [each for each in found.against if each is not None]
+        assert all(each.missing == 0 for each in compared)
+        assert found.regret.notna().all()
