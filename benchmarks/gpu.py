@@ -21,6 +21,8 @@ if __name__ == "__main__":
     told = parser.parse_args()
     place = ["--out", told.out]
     status = main(["run", told.suite, "--data", told.data, "--device", told.device, *place])
-    for command in (["export", told.suite, "--to", f"{told.out}/tables"], ["report", told.suite]):
-        status = max(status, main([*command, *place]))
+    if status < 2:  # else there is nothing to tell of
+        tables = ["export", told.suite, "--to", f"{told.out}/tables"]
+        for command in (tables, ["report", told.suite]):
+            status = max(status, main([*command, *place]))
     sys.exit(status)
