@@ -1,13 +1,14 @@
 """The recorded lessons: the page says what their tables say, and they are the suite's."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
 from lrsuggest.bench.suite import load as load_suite
 from lrsuggest.evidence import recorded
-from lrsuggest.evidence.lessons import LESSONS, STAGES, autopilot, branches, load
+from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, autopilot, branches, load
 from lrsuggest.evidence.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,3 +55,14 @@ def test_every_measured_branch_has_a_regret(lessons):
         compared = [each for each in found.against if each is not None]
         assert all(each.missing == 0 for each in compared)
         assert found.regret.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("lessons", LESSONS), ("stages", STAGES), ("chains", CHAINS), ("named", NAMED)],
+)
+def test_every_column_is_explained_in_its_order(name, columns):
+    page = (TABLES / "README.md").read_text("utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| {name}.csv |"))
+    said = re.sub(r"\([^)]*\)", "", row.split("|")[3]).partition(";")[0]
+    assert [word.strip() for word in said.split(",")] == list(columns)

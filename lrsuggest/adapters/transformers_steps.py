@@ -122,10 +122,6 @@ class TrainersLearner(Learner):
             loss = trainer.training_step(self.model, batch, gathered.items)
             total = loss if total is None else total + loss
         assert total is not None
-        if self.clip_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.descend()
         self.model.zero_grad()
         return total

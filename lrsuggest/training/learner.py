@@ -251,13 +251,17 @@ class Learner:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
+        self.descend()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def descend(self) -> None:
+        """Let the optimizer step along the gradients there are, clipped if asked."""
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return total
 
     def calibrate_scale(self, batches: Iterator[Any], *, tries: int = 32) -> float:
         """Halve the gradient scaler's scale until a backward pass is finite; returns the scale.
