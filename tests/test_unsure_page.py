@@ -1,0 +1,97 @@
+"""The page of reasons has every sentence that the code can give, and no other."""
+
+import ast
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import sweep_like
+
+from lrsuggest import Curve, suggest_lr
+from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.heuristics import Abstention, Reason
+from lrsuggest.curves.readings import read_all
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "unsure.md").read_text("utf-8")
+BOLD = re.findall(r"^\*\*(.+)\*\* ", PAGE, flags=re.M)
+LR = np.geomspace(1e-7, 10, 100)
+
+
+def worded(node):
+    """What a string of the code says, with "…" for every value; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join("…" if isinstance(p, ast.FormattedValue) else p.value for p in node.values)
+    return None
+
+
+def doubts():
+    """Every sentence put among a suggestion's reasons, by where it stands in the code."""
+    for name in ("curves/suggestion.py", "training/probe.py"):
+        for node in ast.walk(ast.parse((ROOT / "lrsuggest" / name).read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "reasons.append":
+                yield node.args[0]
+            if isinstance(node, ast.FunctionDef) and node.name == "_doubts":
+                for part in ast.walk(node):
+                    if isinstance(part, ast.Return):
+                        yield from part.value.elts
+
+
+def warned():
+    """Every warning of ours."""
+    for path in (ROOT / "lrsuggest").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                assert ast.unparse(node.args[1]) == "LrsuggestWarning", path
+                yield node.args[0]
+
+
+ELSEWHERE = {"curve.ended.sentence", "doubt.reason.value"}  # those of Ended and Reason
+
+
+def sentences():
+    found = {each.value for each in Reason} | {each.sentence for each in Ended}
+    for node in (*doubts(), *warned()):
+        said = worded(node)
+        assert said or ast.unparse(node) in ELSEWHERE, ast.unparse(node)
+        if said:
+            # A reading's own name begins the one warning that is also a reason.
+            found.add(re.sub(r"^… points", "Consensus points", said).rstrip(".") + ".")
+    return found
+
+
+def test_every_sentence_is_on_the_page_and_no_other():
+    assert len(sentences()) > 18
+    assert set(BOLD) == sentences()
+
+
+@pytest.mark.parametrize(
+    ("reason", "loss"),
+    [
+        (Reason.NON_FINITE, np.full(100, np.nan)),
+        (Reason.TOO_SHORT, [1.0] * 9 + [np.nan] * 91),
+        (Reason.FLAT, np.full(100, 0.7)),
+        (Reason.RISING, 1 + np.arange(100.0)),
+    ],
+)
+def test_the_consensus_abstains_for_the_first_four(reason, loss):
+    found = suggest_lr(Curve(LR, loss))
+    assert found.lr is None
+    assert found.reasons == (reason.value,)
+    assert reason.value in BOLD[:4]
+
+
+def test_the_others_are_doubts_or_other_readings():
+    rng = np.random.default_rng(0)
+    noisy = suggest_lr(Curve(LR, 1 + rng.normal(0, 0.1, 100)))
+    assert noisy.lr is not None
+    assert Reason.NOISE.value in noisy.reasons
+    falling = Curve(LR, 2 - np.log10(LR / LR[0]) / 8)
+    assert Reason.EDGE.value in suggest_lr(falling).reasons
+    answers = read_all(falling)
+    assert answers["blow_up_30"] == Abstention(Reason.NO_BLOW_UP)
+    short = read_all(Curve(*sweep_like(12)))
+    assert Abstention(Reason.UNDEFINED) in short.values()
