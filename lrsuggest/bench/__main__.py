@@ -28,9 +28,10 @@ examples:
   python -m lrsuggest.bench read curve.csv         suggest a rate from a curve (columns lr, loss)
   python -m lrsuggest.bench list camvid            thanks, terms, and the course's rates
   python -m lrsuggest.bench fetch biwi --data DIR  download a dataset into DIR
+  python -m lrsuggest.bench doctor                 what works on this machine, and what to mend
 
-exit status: 0 done, 1 some runs have no result (fetch: a dataset did not come), 2 a mistake in
-what was asked for
+exit status: 0 done, 1 some runs have no result (fetch: a dataset did not come; doctor: something
+is off), 2 a mistake in what was asked for
 """
 
 
@@ -99,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "download datasets, verify and unpack them; without a name, say which and how large"
     each = commands.add_parser("fetch", help=text, description=text, parents=[shared])
     each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
+    text = "versions, devices, threads, number formats, data and folders here, and what to mend"
+    commands.add_parser("doctor", help=text, description=text, parents=[shared])
     each = commands.add_parser("read", help="suggest a rate from a recorded curve")
     each.add_argument("curve", metavar="CURVE.csv", help="a file with the columns lr and loss")
     each.add_argument("--smoothed", action="store_true", help="the losses are smoothed already")
@@ -113,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         if args.command == "read":
             return _read(args, console)
+        if args.command == "doctor":
+            return _doctor(args, console)
         if args.command == "list":
             return _list(args, console)
         if args.command == "fetch":
@@ -231,6 +236,14 @@ def _read(args: argparse.Namespace, console: Console) -> int:
     for name, rate in suggestion.candidates.items():
         console.print(f"  {name:20s} {rate:.2e}", highlight=False, markup=False)
     return 0
+
+
+def _doctor(args: argparse.Namespace, console: Console) -> int:
+    """Say what works here and what does not."""
+    from lrsuggest.bench.doctor import print_doctor
+
+    out = getattr(args, "out", None) or "reports"
+    return print_doctor(console, getattr(args, "data", None), Path(out))
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:

@@ -35,7 +35,7 @@ def print_list(console: Console, root: Path | None) -> None:
     at_hand = f"At hand; DATA is {root}" if root else "At hand without --data"
     groups: dict[str, list[Dataset]] = {at_hand: [], _FETCH: [], _BY_HAND: []}
     for each in datasets().values():
-        if _found(each, root):
+        if found(each, root):
             groups[at_hand].append(each)
         else:
             groups[_FETCH if each.fetchable else _BY_HAND].append(each)
@@ -129,7 +129,7 @@ def _picks(entry: Dataset) -> str:
     return ", ".join(dict.fromkeys(said))
 
 
-def _found(entry: Dataset, root: Path | None) -> Path | str | None:
+def found(entry: Dataset, root: Path | None) -> Path | str | None:
     """Say where it is, None if it is not at hand."""
     if entry.synthetic:
         return "drawn"
@@ -147,17 +147,17 @@ def _found(entry: Dataset, root: Path | None) -> Path | str | None:
 
 def _where(entry: Dataset, root: Path | None, shown: Path) -> str:
     """Say where it is, or how it comes to its place; `shown` is written for the folder."""
-    found = _found(entry, root)
-    if isinstance(found, Path) and root:
-        return str(shown / found.relative_to(root))
-    if found:
-        return str(found)
+    place = found(entry, root)
+    if isinstance(place, Path) and root:
+        return str(shown / place.relative_to(root))
+    if place:
+        return str(place)
     if entry.fetchable:
         state = archive(entry, root).state() if root else "no"
         come = "" if state == "no" else f" ({state} has come)"
         return f"fetch {entry.name}, {_size(entry)}{come}"
-    place = shown / str(entry.folder)
-    return f"unpack {entry.url} to {place}" if entry.url else f"put it in {place}"
+    wanted = shown / str(entry.folder)
+    return f"unpack {entry.url} to {wanted}" if entry.url else f"put it in {wanted}"
 
 
 def _size(entry: Dataset) -> str:
