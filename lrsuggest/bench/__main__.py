@@ -10,6 +10,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from lrsuggest.bench.read import add_options, print_reading
 from lrsuggest.errors import UserError
 
 _ABOUT = """\
@@ -102,9 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
     text = "versions, devices, threads, number formats, data and folders here, and what to mend"
     commands.add_parser("doctor", help=text, description=text, parents=[shared])
-    each = commands.add_parser("read", help="suggest a rate from a recorded curve")
-    each.add_argument("curve", metavar="CURVE.csv", help="a file with the columns lr and loss")
-    each.add_argument("--smoothed", action="store_true", help="the losses are smoothed already")
+    text = "suggest a rate from a recorded curve; what the curve cannot show is said beside it"
+    add_options(commands.add_parser("read", help=text, description=text))
     return parser
 
 
@@ -115,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser().parse_args(argv)
         if args.command == "read":
-            return _read(args, console)
+            print_reading(console, args)
+            return 0
         if args.command == "doctor":
             return _doctor(args, console)
         if args.command == "list":
@@ -223,18 +224,6 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     table = print_regret(tasks, console, new, others)
     if args.csv:
         table.to_csv(args.csv, index=False)
-    return 0
-
-
-def _read(args: argparse.Namespace, console: Console) -> int:
-    """Read a curve and say what it suggests."""
-    from lrsuggest.curves.curve import Curve
-    from lrsuggest.suggest import suggest_lr
-
-    suggestion = suggest_lr(Curve.from_csv(args.curve, smoothed=args.smoothed))
-    console.print(str(suggestion), highlight=False, markup=False)
-    for name, rate in suggestion.candidates.items():
-        console.print(f"  {name:20s} {rate:.2e}", highlight=False, markup=False)
     return 0
 
 

@@ -16,7 +16,7 @@ from helpers import sweep_like
 from PIL import Image
 from rich.console import Console
 
-from lrsuggest import Curve
+from lrsuggest import Curve, suggest_lr
 from lrsuggest.bench.__main__ import main
 from lrsuggest.bench.listing import print_list
 from lrsuggest.tasks.data.catalog import datasets
@@ -215,6 +215,28 @@ def test_a_curve_is_read(tmp_path, capsys):
     Curve(np.geomspace(1e-6, 1, 50), np.ones(50)).to_csv(tmp_path / "flat.csv")
     assert main(["read", str(tmp_path / "flat.csv")]) == 0
     assert "Why: The loss is flat" in capsys.readouterr().out
+
+
+def test_a_curve_is_read_with_what_it_cannot_show(tmp_path, capsys):
+    Curve(*sweep_like(noise=0.01)).to_csv(tmp_path / "curve.csv")
+    words = ["read", str(tmp_path / "curve.csv")]
+    told = ["--optimizer", "sgd", "--stage", "unfrozen", "--train-steps", "2000"]
+    page = tmp_path / "page.html"
+    assert main([*words, *told, "--schedule", "constant", "--html", str(page)]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    found = suggest_lr(
+        Curve.from_csv(words[1]), optimizer="sgd", stage="unfrozen", train_steps=2000,
+        schedule="constant",
+    )  # fmt: skip
+    assert first == str(found).splitlines()[0]
+    assert first.startswith("Constant learning rate")
+    assert "over layer groups" in first
+    assert last == f"page: {page}"
+    assert "<h1>" in page.read_text()
+    assert main([*words, "--stage", "warm"]) == 2
+    assert capsys.readouterr().err.startswith("lrsuggest: stage 'warm' is unknown; use one of fro")
+    assert main([*words, "--html", str(tmp_path / "no" / "page.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [80, 160])
