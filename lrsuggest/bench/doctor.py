@@ -93,18 +93,24 @@ def _versions(console: Console, off: Off) -> Callable[[str], bool]:
     here = {name: _version(name) for name in ("lrsuggest", *NEEDED, *OPTIONAL)}
     modules = {**NEEDED, **OPTIONAL}
     said = imports(module for name, module in modules.items() if here[name])
+    off += mismatches(here)  # first, since what does not fit often does not import
+    first = "mend the above first, else " if off else ""
     rows = [("python", platform.python_version()), ("lrsuggest", here["lrsuggest"] or "source")]
     for name, module in modules.items():
         if here[name] is None:
             rows.append((name, "not installed"))
             if name in NEEDED:
-                off.append(f"{name} is not installed, and nothing runs without it: {_mend(name)}")
+                off.append(
+                    f"{name} is not installed, and nothing runs without it: pip install {name}"
+                )
         elif said[module] == "ok":
             rows.append((name, str(here[name])))
         else:
             rows.append((name, f"{here[name]}, does not import"))
-            off.append(f"{name} {here[name]} does not import ({said[module]}): {_mend(name)}")
-    off += mismatches(here)
+            off.append(
+                f"{name} {here[name]} does not import ({said[module]}): {first}"
+                f"pip install --force-reinstall {name}"
+            )
     _show(console, "Versions", rows)
     return lambda name: here[name] is not None and said[modules[name]] == "ok"
 
@@ -114,10 +120,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _mend(name: str) -> str:
-    return f"pip install --force-reinstall {name}" if _version(name) else f"pip install {name}"
 
 
 def imports(modules: Iterable[str]) -> dict[str, str]:
@@ -158,9 +160,12 @@ def mismatches(here: dict[str, str | None]) -> Off:
             if other is None or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
                 continue
             if not wanted.specifier.contains(other, prereleases=True):
+                asked = f"{wanted.name}{wanted.specifier}"
+                # What is here may have been chosen; pip finds the release of the other that fits.
+                kept = f"--upgrade {name} {wanted.name}=={other.partition('+')[0]}"
+                mend = f"'{asked}'" if name == "lrsuggest" else kept
                 off.append(
-                    f"{name} {found_version} wants {wanted.name}{wanted.specifier}, and here is "
-                    f"{other}: pip install {name} '{wanted.name}{wanted.specifier}'"
+                    f"{name} {found_version} wants {asked}, and here is {other}: pip install {mend}"
                 )
     return off
 

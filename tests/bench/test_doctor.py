@@ -76,10 +76,11 @@ def test_what_is_broken_is_named_with_its_mend(broken, monkeypatch):
     status, said = told(str(broken / "nowhere"), broken / "torch_lr_finder" / "__init__.py" / "out")
     assert status == 1
     assert "Nothing is off" not in said
-    assert "does not import (RuntimeError: no such operator:): pip install" in said
-    assert "does not import (the process ended with code 7): pip install" in said
+    assert "does not import (RuntimeError: no such operator:): mend the above" in said
+    assert "does not import (the process ended with code 7): mend the above" in said
     assert "no-such is not installed, and nothing runs without it: pip install no-such" in said
     assert "wants-other-torch 1.5 wants torch==1.13.1, and here is" in said
+    assert "): mend the above first, else pip install --force-reinstall pytorch-ignite" in said
     assert "OMP_WAIT_POLICY=Active lets waiting threads spin" in said
     assert "nowhere does not exist; give --data" in said
     assert "(Not a directory): give another --out" in said
@@ -115,6 +116,9 @@ def test_what_is_installed_here_fits_together():
     assert mismatches(here) == []
     (wrong,) = mismatches({**here, "torch": "2.0.1"} | {"timm": None, "torchmetrics": None})
     assert re.match(r"torchvision \S+ wants torch\S+, and here is 2.0.1: pip install", wrong)
+    assert wrong.endswith("--upgrade torchvision torch==2.0.1")
+    old = mismatches({"lrsuggest": "0.1.0", "numpy": "1.0"})
+    assert old[0].startswith("lrsuggest 0.1.0 wants numpy>=1.26, and here is 1.0: pip install 'nu")
 
 
 def test_threads_beyond_the_cores_are_off(monkeypatch):
