@@ -76,6 +76,7 @@ class Suggestion:
         cost: what was spent.
         planned: what could have been spent at most, known before the first step.
         schedule: "one_cycle" or "constant" where the caller named one; None means one-cycle.
+        train_steps: optimizer steps of the planned training, where known.
     """
 
     lr: float | None
@@ -93,6 +94,7 @@ class Suggestion:
     cost: Cost = Cost()
     planned: Cost = Cost()
     schedule: str | None = None
+    train_steps: int | None = None
 
     def __float__(self) -> float:
         """Return the rate.
@@ -213,6 +215,7 @@ def suggest(
         return Suggestion(
             None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
             context.stage, fallback, picks, schedule=context.schedule,
+            train_steps=context.train_steps,
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]
     if curve.ended == Ended.COMPLETED and not np.isfinite(curve.loss).all():
@@ -236,4 +239,5 @@ def suggest(
     return Suggestion(
         pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
         context.stage, fallback, picks, schedule=context.schedule,
+        train_steps=context.train_steps,
     )  # fmt: skip

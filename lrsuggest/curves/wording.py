@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lrsuggest.curves.suggestion import Suggestion
 
 MEANT, HELD = 80, 73  # per cent; docs/consensus.md, "80 % interval", and a test beside it
+LENGTHS = 40, 480  # optimizer steps of the shortest and longest recorded task; a test beside it
 USUAL = f"{10**RULE.prior_adam:.1g} for Adam, {10**RULE.prior_sgd:.1g} for SGD"
 
 
@@ -43,6 +44,9 @@ def sure(found: "Suggestion") -> str:
         )
         if found.stage == "frozen":
             worth += ", and in far fewer where, as here, only a head trains"
+        short, long = LENGTHS
+        if found.train_steps is not None and not short <= found.train_steps <= long:
+            worth += f"; their runs had {short} to {long} steps, yours has {found.train_steps}"
     else:
         worth = (
             "How often such an interval (half a decade each way, the steepest slope and a tenth "

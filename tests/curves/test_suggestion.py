@@ -13,7 +13,7 @@ from lrsuggest.curves.curve import Ended
 from lrsuggest.curves.heuristics import STAGES, Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import suggest
-from lrsuggest.curves.wording import HELD, MEANT
+from lrsuggest.curves.wording import HELD, LENGTHS, MEANT
 from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.tuning import intervals, read_folds
 
@@ -72,6 +72,18 @@ def test_the_coverage_it_states_is_the_recorded_one():
     assert round(100 * per_task.mean()) == HELD
     heads = [task.label for task in tasks if task.stage == "frozen" and task.label in per_task]
     assert per_task[heads].mean() < HELD / 200  # "far fewer"
+    steps = [task.context.train_steps for task in tasks if task.label in per_task]
+    assert (min(steps), max(steps)) == LENGTHS
+
+
+def test_a_length_that_no_recorded_task_had_is_said():
+    curve = Curve(*sweep_like())
+    beyond = suggest_lr(curve, train_steps=20_000)
+    assert beyond.train_steps == 20_000
+    assert str(beyond).split("\n")[1].endswith("runs had 40 to 480 steps, yours has 20000.")
+    for within in (None, *LENGTHS):
+        assert "yours has" not in str(suggest_lr(curve, train_steps=within))
+    assert "yours has" not in str(suggest_lr(curve, train_steps=20_000, heuristic="steepest"))
 
 
 def test_doubts_and_abstentions_are_said_first():
