@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether the law holds.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

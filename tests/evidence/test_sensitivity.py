@@ -82,7 +82,7 @@ def test_movement_with_smoothing_stays_on_one_curve():
     assert (row.pairs, row["median"], row["shift"]) == (2, pytest.approx(1), pytest.approx(1))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.floats(1e-6, 1), min_size=2, max_size=5), st.floats(0.01, 100))
 def test_movement_does_not_depend_on_the_scale_of_the_rates(picks, factor):
     here = movement(picks_like(main_rows("a", picks)))

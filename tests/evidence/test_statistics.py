@@ -128,7 +128,7 @@ def test_a_weighted_median_is_that_of_the_repeated_values(pairs):
     assert weighted_medians(values, weights[None])[0] == expected
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_tasks_does_not_matter(random):
     rng = np.random.default_rng(0)
@@ -194,7 +194,7 @@ def test_every_opponent_more_raises_the_bar():
         versus(table, "mine", ["nobody"])
 
 
-@settings(deadline=None, max_examples=20)  # the library's Holm collects garbage on each call
+@settings(max_examples=20)
 @given(st.lists(st.floats(-0.1, 1.5), min_size=2, max_size=12))
 def test_against_its_double_nothing_differs(costs):
     row = versus(families_like(mine=costs, double=costs), "mine").iloc[0]
