@@ -41,9 +41,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+Pairs = NDArray[np.float64]
 STEPS, REPEATS, BATCH = 100, 21, 64
 LOW, HIGH = 1e-7, 1e-3  # no loss blows up in this range
 
@@ -58,17 +60,17 @@ def model() -> nn.Module:
     )  # fmt: skip
 
 
-def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+def batches(steps: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Fixed batches, so that no loader's cost is measured."""
     generator = torch.Generator().manual_seed(0)
     return [
         (torch.randn(BATCH, 3, 29, 29, generator=generator),
          torch.randint(10, (BATCH,), generator=generator))
-        for _ in range(STEPS)
+        for _ in range(steps)
     ]  # fmt: skip
 
 
-DATA = batches()
+DATA = batches(STEPS)
 
 
 class BareSteps:
@@ -99,15 +101,15 @@ class Held(torch.utils.data.DataLoader):  # type: ignore[type-arg]
     """Hands out DATA, a bare step before each batch; a DataLoader, as some peers insist on one."""
 
     def __init__(self) -> None:
-        super().__init__(range(STEPS), batch_size=None)  # type: ignore[arg-type]
+        super().__init__(range(len(DATA)), batch_size=None)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # type: ignore[override]
         for index, batch in enumerate(DATA):
-            within.step(*DATA[index - STEPS // 2])
+            within.step(*DATA[index - len(DATA) // 2])
             yield batch
 
     def __len__(self) -> int:
-        return STEPS
+        return len(DATA)
 
 
 def bare() -> None:
@@ -215,46 +217,76 @@ def seconds(run: Callable[[], None]) -> tuple[float, float]:
         began = time.process_time()
         run()
         taken = time.process_time() - began
-    return taken - within.seconds, within.seconds / within.steps * STEPS
+    return taken - within.seconds, within.seconds / within.steps * len(DATA)
+
+
+def measured(contestants: list[Callable[[], None]], repeats: int) -> dict[str, Pairs]:
+    """Let contestants run in turn, in an order that changes, once more each than is counted.
+
+    Returns:
+        By contestant's name, shape (repeats, 2): CPU seconds of a run and of as many bare steps.
+    """
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    for run in contestants:  # imports and first allocations are not what is measured
+        seconds(run)
+    gc.collect()
+    gc.freeze()
+    times: dict[str, list[tuple[float, float]]] = {run.__name__: [] for run in contestants}
+    order = random.Random(0)
+    for _ in range(repeats):
+        for run in order.sample(contestants, len(contestants)):
+            times[run.__name__].append(seconds(run))
+    return {name: np.array(taken) for name, taken in times.items()}
+
+
+def ratio(mine: Pairs, base: Pairs | None = None) -> tuple[float, float, float]:
+    """Return how often a contestant takes what the bare steps take, or what another one takes.
+
+    Args:
+        mine: as from `measured`.
+        base: the other's, each then counted in its own bare steps; None for the bare steps alone.
+
+    Returns:
+        The ratio of medians, and its 95 % interval by bootstrap over the repeats.
+    """
+    drawn = np.random.default_rng(0).integers(len(mine), size=(4000, len(mine)))
+    whole, resampled = np.median(mine, axis=0), np.median(mine[drawn], axis=1).T
+    value, spread = whole[0] / whole[1], resampled[0] / resampled[1]
+    if base is not None:
+        again = np.median(base[drawn], axis=1).T
+        value, spread = value / ratio(base)[0], spread / (again[0] / again[1])
+    low, high = np.quantile(spread, [0.025, 0.975])
+    return float(value), float(low), float(high)
+
+
+def write(times: dict[str, Pairs], out: Path) -> None:
+    """Write every repeat to a CSV."""
+    with open(out, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["finder", "repeat", "seconds", "bare_seconds"])
+        for name, taken in times.items():
+            rows.writerows(
+                [name, i, f"{t:.5f}", f"{bare_t:.5f}"] for i, (t, bare_t) in enumerate(taken)
+            )
 
 
 def main(out: Path | None) -> None:
     """Measure, print a table, and write every repeat to a CSV if asked for."""
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    times: dict[str, list[tuple[float, float]]] = {run.__name__: [] for run in CONTESTANTS}
-    for run in CONTESTANTS:  # imports and first allocations are not what is measured
-        seconds(run)
-    gc.collect()
-    gc.freeze()
-    order = random.Random(0)
-    for _ in range(REPEATS):
-        for run in order.sample(CONTESTANTS, len(CONTESTANTS)):
-            times[run.__name__].append(seconds(run))
-    rng = np.random.default_rng(0)
-    base = np.median([pair[1] for taken in times.values() for pair in taken])
+    times = measured(CONTESTANTS, REPEATS)
+    base = np.median([pairs[:, 1] for pairs in times.values()])
     print(f"{STEPS} steps, {REPEATS} repeats, {1e3 * base / STEPS:.1f} ms a bare step")
     print("| finder | ratio to bare | 95 % interval | median of ratios | ms a step more |")
     print("|---|---|---|---|---|")
-    for name, taken in times.items():
-        pairs = np.array(taken)
+    for name, pairs in times.items():
         mine, its = np.median(pairs, axis=0)
-        picked = np.median(pairs[rng.integers(REPEATS, size=(4000, REPEATS))], axis=1)
-        low, high = np.quantile(picked[:, 0] / picked[:, 1], [0.025, 0.975])
+        value, low, high = ratio(pairs)
         paired = np.median(pairs[:, 0] / pairs[:, 1])
         more = 1e3 * (mine - its) / STEPS
-        print(
-            f"| {name} | {mine / its:.3f} | {low:.3f} to {high:.3f} | {paired:.3f} | {more:+.2f} |"
-        )
+        print(f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} | {paired:.3f} | {more:+.2f} |")
     if out:
-        with open(out, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["finder", "repeat", "seconds", "bare_seconds"])
-            for name, taken in times.items():
-                rows.writerows(
-                    [name, i, f"{t:.5f}", f"{bare_t:.5f}"] for i, (t, bare_t) in enumerate(taken)
-                )
+        write(times, out)
 
 
 _SETTINGS = {
@@ -262,7 +294,13 @@ _SETTINGS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "OMP_NUM_THREADS": "1",
 }  # fmt: skip
 
-if __name__ == "__main__":
-    if not _SETTINGS.items() <= os.environ.items():  # glibc reads them when a process starts
+
+def as_measured() -> None:
+    """Start this process anew if need be: glibc reads its settings when a process starts."""
+    if not _SETTINGS.items() <= os.environ.items():
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **_SETTINGS})
+
+
+if __name__ == "__main__":
+    as_measured()
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
