@@ -13,6 +13,7 @@ from lrsuggest.training.learner import Learner, whole
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
+_SEVERAL = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
 _LOOK_EVERY = {"cpu": 1}  # elsewhere a look makes the host wait, so it is taken every ten steps
 
 
@@ -90,11 +91,13 @@ def lr_find(
         progress: show a bar with the time left on standard error.
 
     Raises:
-        UserError: the range or the number of steps cannot be used, or there are no batches.
+        UserError: the range or the number of steps cannot be used, there are no batches, or the
+            model trains in several processes.
     """
     if not (0 < start < end < math.inf):
         raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
     whole("steps", steps, 2)
+    _refuse_several(learner)
     rates = np.geomspace(start, end, steps)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
@@ -141,6 +144,18 @@ def lr_find(
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
     return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
+
+
+def _refuse_several(learner: Learner) -> None:
+    """Raise UserError where processes train together: each would stop at a step of its own."""
+    kinds = {kind.__name__ for kind in type(learner.model).__mro__}
+    distributed = torch.distributed
+    together = distributed.is_available() and distributed.is_initialized()
+    if together and distributed.get_world_size() > 1 and kinds & _SEVERAL:
+        raise UserError(
+            f"{type(learner.model).__name__} trains in {distributed.get_world_size()} processes, "
+            "which a range test cannot follow; ask in one process, with the model as it was before"
+        )
 
 
 def counted(steps: int, progress: bool, what: str) -> Iterator[int]:
