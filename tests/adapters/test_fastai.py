@@ -251,6 +251,27 @@ def test_nothing_has_changed_after_an_exception(tmp_path, event, error):
         learn.fails.left = 12
 
 
+def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_had_asked(tmp_path):
+    def fail(learn):
+        learn.fails.left = 12
+        before = everything(learn)
+        with pytest.raises(ValueError, match="theirs"):
+            suggest_lr(learn, steps=30)
+        assert changes(before, everything(learn)) == []
+        learn.fails.left = 10**9
+        return True
+
+    outcomes = []
+    for do in (lambda learn: True, fail):
+        asks, fails = Asks("after_batch", do), Fails("after_step", ValueError("theirs"))
+        fails.left = 10**9
+        learn = make(tmp_path, cbs=[asks, fails, MixUp(), GradientAccumulation(32)])
+        learn.fit_one_cycle(1, 1e-2)
+        assert asks.done
+        outcomes.append(everything(learn.model, learn.opt.state_dict(), learn.recorder.values))
+    assert_same(*outcomes)
+
+
 def test_nothing_has_changed_when_the_data_or_the_model_fail(tmp_path):
     rows = [*ROWS[:200], (torch.zeros(63), torch.tensor(0)), *ROWS[201:400]]
     learn = make(tmp_path, loaders=lambda: loaders(rows))

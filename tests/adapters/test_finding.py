@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from helpers import make_learner, sweep_like
@@ -10,6 +12,7 @@ from torch import nn
 from lrsuggest import Curve, UserError, apply, suggest_lr
 from lrsuggest.adapters.finding import adapter
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAMEWORKS = {"fastai", "lightning", "pytorch_lightning", "transformers", "accelerate"}
 
 
@@ -22,7 +25,8 @@ FRAMEWORKS = {"fastai", "lightning", "pytorch_lightning", "transformers", "accel
         "from lrsuggest.adapters.finding import adapter; assert adapter(object()) is None",
         "from lrsuggest.adapters.finding import adapter; import torch\n"
         "assert adapter((torch.nn.Linear(1, 1), 3)) is None",
-        "import lrsuggest.adapters.lightning",
+        "import lrsuggest.adapters.lightning, lrsuggest.adapters.fastai",
+        "import lrsuggest.adapters.transformers",
     ],
 )
 def test_no_framework_is_loaded(code):
@@ -31,6 +35,15 @@ def test_no_framework_is_loaded(code):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert not FRAMEWORKS & set(done.stdout.split())
+
+
+def test_each_framework_is_an_extra_and_none_is_required():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for name in ("fastai", "lightning", "transformers"):
+        assert any(name in each for each in extras[name])
+        assert not any(name in each for each in project["dependencies"])
+    assert "lrsuggest[fastai,lightning,transformers]" in extras["peers"]
 
 
 def test_ours_are_nobodys():

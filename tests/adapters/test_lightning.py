@@ -294,6 +294,30 @@ def test_nothing_has_changed_after_an_exception(tmp_path, hook, error):
         pair[1].left = 12
 
 
+def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_had_asked(tmp_path):
+    def fail(pair):
+        pair[1].left = 12
+        before = everything(pair)
+        with pytest.raises(ValueError, match="theirs"):
+            suggest_lr(pair, steps=30)
+        assert changes(before, everything(pair)) == []
+        pair[1].left = 10**9
+        return True
+
+    outcomes = []
+    for do in (lambda pair: True, fail):
+        asks, module = (
+            Asks("on_train_batch_end", do, 5),
+            Fails("on_after_backward", ValueError("theirs")),
+        )
+        module.left = 10**9
+        pair = make(tmp_path, module, callbacks=[asks], accumulate_grad_batches=2)
+        pair[0].fit(module)
+        assert asks.done
+        outcomes.append(state(pair))
+    assert changes(*outcomes) == []
+
+
 def test_a_module_asks_in_its_own_hook(tmp_path):
     class Asking(Module):
         found = None

@@ -215,6 +215,30 @@ def test_nothing_has_changed_after_an_exception(tmp_path, where, error):
         trainer.left = 12
 
 
+def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_had_asked(tmp_path):
+    def fail(trainer):
+        trainer.where, trainer.error, trainer.left = "after", ValueError("theirs"), 12
+        before = all_of(trainer)
+        with pytest.raises(ValueError, match="theirs"):
+            suggest_lr(trainer, steps=12)
+        assert changes(before, all_of(trainer)) == []
+        trainer.left = 10**9
+        return True
+
+    outcomes = []
+    for do in (lambda trainer: True, fail):
+        asks = hf.Asks("on_step_end", lambda: do(trainer), at=3)  # noqa: B023
+        trainer = make(
+            tmp_path, kind=Fails, callbacks=[asks], gradient_accumulation_steps=2,
+            lr_scheduler_type="cosine",
+        )  # fmt: skip
+        trainer.left = 10**9
+        trainer.train()
+        assert asks.answer
+        outcomes.append(state(trainer))
+    assert changes(*outcomes) == []
+
+
 def test_nothing_has_changed_when_the_data_fail(tmp_path):
     trainer = hf.make(tmp_path, train_dataset=[*EXAMPLES, {"input_ids": [1, 2]}])
     before = all_of(trainer)
