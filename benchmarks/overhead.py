@@ -242,11 +242,11 @@ def measured(contestants: list[Callable[[], None]], repeats: int) -> dict[str, P
 
 
 def ratio(mine: Pairs, base: Pairs | None = None) -> tuple[float, float, float]:
-    """Return how often a contestant takes what the bare steps take, or what another one takes.
+    """Return a contestant's time over its bare steps', or over another contestant's.
 
     Args:
         mine: as from `measured`.
-        base: the other's, each then counted in its own bare steps; None for the bare steps alone.
+        base: the other's, both then counted in their own bare steps; None for those alone.
 
     Returns:
         The ratio of medians, and its 95 % interval by bootstrap over the repeats.

@@ -53,7 +53,7 @@ def test_where_two_processes_train_together_both_are_told_and_none_hangs():
         for rank in ("0", "1")
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=120) for process in both]
+        said = [process.communicate(timeout=300) for process in both]
     finally:
         for process in both:
             process.kill()

@@ -162,7 +162,6 @@ def test_fastai_puts_a_frozen_batch_norm_back_into_train_mode(tmp_path):
     assert not one.model[1].training
     # While swept it is in the mode that learn.fit would train it in: BnFreeze keeps it in eval.
     learn = fastai_learner(network(), loader(), Loss(), tmp_path, cbs=BnFreeze())
-    learn.freeze_to(0)
     for parameter in learn.model[1].parameters():
         parameter.requires_grad_(False)
     seen = modes_in_the_sweep(learn.model[1])
