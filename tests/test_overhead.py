@@ -1,5 +1,6 @@
 """What asking costs: the script works, and the page says what its table says. Nothing is timed."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -49,3 +50,12 @@ def test_the_table_is_whole():
     found = pd.read_csv(TABLE)
     assert found.finder.unique().tolist() == CONTESTANTS
     assert (found.groupby("finder").size() == 21).all()
+
+
+def test_asking_costs_less_than_each_frameworks_own_finder():
+    page = (ROOT / "docs" / "cost.md").read_text("utf-8").splitlines()
+    rows = [line.split("|") for line in page if line.startswith("| `suggest_lr`")]
+    against = {row[1].split(", ")[1].strip(): row[4].strip() for row in rows}
+    assert set(against) == {"fastai", "lightning", "transformers"}
+    for name in ("fastai", "lightning"):
+        assert float(re.search(r"to ([\d.]+)\)", against[name])[1]) < 1
