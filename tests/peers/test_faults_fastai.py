@@ -3,6 +3,7 @@
 import random
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -84,6 +85,21 @@ def test_fastai_valley_moves_with_the_swept_range(tmp_path):
     ours = spread(lambda learn, low, high: suggest_lr(learn, start=low, end=high).lr)
     assert valley > 2
     assert ours < 0.25
+
+
+def test_fastai_ten_runs_give_ten_answers(tmp_path):
+    """Digits in ten orders: the default spreads over half a decade, slide over two."""
+
+    def learn(seed):
+        torch.manual_seed(seed)
+        return fastai_learner(network(), loader(seed=seed), Loss(), tmp_path, lr=1e-3)
+
+    def spread(ask):
+        return np.ptp(np.log10([ask(learn(seed)) for seed in range(10)]))
+
+    assert spread(theirs) > 0.4
+    assert spread(partial(theirs, name="slide")) > 1.5
+    assert spread(lambda learn: suggest_lr(learn).lr) < 0.4
 
 
 class Counted(list):

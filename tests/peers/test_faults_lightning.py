@@ -137,6 +137,23 @@ def test_lightning_suggests_rates_that_train_nothing_for_a_noisy_loss(tmp_path, 
     assert trained(np.median(ours)) < 0.2
 
 
+def test_lightning_ten_runs_give_ten_answers(tmp_path):
+    """Digits in ten orders, no noise but the batches': a decade and more between its answers."""
+
+    def spread(ask):
+        rates = []
+        for seed in range(10):
+            torch.manual_seed(seed)
+            rates.append(ask(digits(make=adamw), loader(seed=seed)))
+        return np.ptp(np.log10(rates))
+
+    def ours(module, data):
+        return suggest_lr((lightning_trainer(tmp_path), module), batches=data).lr
+
+    assert spread(lambda *asked: found(tmp_path, *asked).suggestion()) > 1.3
+    assert spread(ours) < 0.4
+
+
 class Once(LearningRateFinder):
     """Lightning's own callback, asked at the second epoch as its docstring shows."""
 
