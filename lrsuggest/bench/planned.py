@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from lrsuggest.bench.jobs import Job
+from lrsuggest.bench.jobs import Job, JobKind
 from lrsuggest.bench.suite import Refine, Sweep
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
@@ -131,6 +131,11 @@ class Plan(msgspec.Struct, frozen=True):
     tasks: tuple[PlannedTask, ...]
     lessons: tuple[PlannedLesson, ...] = ()
     absent: tuple[str, ...] = ()
+    limits_s: dict[JobKind, float] = {}
+
+    def limit_of(self, kind: JobKind) -> float:
+        """Return the seconds after which a job of a kind is stopped."""
+        return self.limits_s.get(kind, self.limit_s)
 
     @property
     def jobs(self) -> list[Job]:
