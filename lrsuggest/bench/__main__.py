@@ -164,7 +164,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command in (None, "report"):
         from lrsuggest.bench.jobs import Record
         from lrsuggest.report.page import Story, render
-        from lrsuggest.tasks.data.resident import atomic
+        from lrsuggest.tasks.data.sealed import atomic
 
         lines = tuple(
             f"{r.job.label}: {r.status}, {r.provenance.error}"

@@ -12,7 +12,8 @@ from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
-from lrsuggest.tasks.data.resident import Resident, atomic, cached
+from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.naive import naive_loss
 
 

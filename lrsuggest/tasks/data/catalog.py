@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,9 @@ import msgspec
 
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
+from lrsuggest.tasks.data.sealed import atomic
 
+_DIGEST = re.compile("[0-9a-f]{16}")
 T = TypeVar("T")
 Kind = Literal[
     "classification", "segmentation", "points", "regression", "language",
@@ -234,14 +237,14 @@ def fingerprint(
     stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None
-    if kept and kept.exists():
-        return kept.read_text("ascii")
+    if kept and kept.exists() and _DIGEST.fullmatch(known := kept.read_text("ascii", "replace")):
+        return known
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(digest.hexdigest(), "ascii")
+        with atomic(kept) as file:
+            file.write(digest.hexdigest().encode())
     return digest.hexdigest()
