@@ -110,6 +110,9 @@ class RecordedCurve(msgspec.Struct, frozen=True):
     skipped: list[int]
     ended: str
 
+    def __post_init__(self) -> None:
+        self.curve()  # what is read from a file must be one
+
     @classmethod
     def of(cls, curve: Curve) -> "RecordedCurve":
         """Take a curve's numbers."""
@@ -124,7 +127,8 @@ class RecordedCurve(msgspec.Struct, frozen=True):
 
     def curve(self) -> Curve:
         """Give the curve back."""
-        skipped = [index in set(self.skipped) for index in range(len(self.lr))]
+        passed = set(self.skipped)
+        skipped = [index in passed for index in range(len(self.lr))]
         loss = [float("nan") if x is None else x for x in self.loss]
         return Curve(self.lr, loss, skipped=skipped, ended=Ended(self.ended))
 

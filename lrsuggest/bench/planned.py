@@ -161,5 +161,5 @@ def load_plan(out: Path) -> Plan:
         raise UserError(
             f"{out} holds no plan.json; run a suite into it first, or give --out another folder"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{out / 'plan.json'} is damaged ({error}); run the suite again") from None

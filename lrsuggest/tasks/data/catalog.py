@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.sealed import atomic
 
+_NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
 T = TypeVar("T")
 Kind = Literal[
@@ -141,14 +142,30 @@ def read_toml(path: Path, kind: type[T]) -> T:
         return msgspec.toml.decode(path.read_bytes(), type=kind, strict=False)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
 @cache
 def datasets() -> dict[str, Dataset]:
     """Return every dataset by name."""
-    table = read_toml(shipped("datasets.toml"), dict[str, Dataset])
+    return read_catalog(shipped("datasets.toml"))
+
+
+def read_catalog(path: Path) -> dict[str, Dataset]:
+    """Read a file like datasets.toml.
+
+    Raises:
+        UserError: it cannot be read, or a name in it leads out of its folder.
+    """
+    table = read_toml(path, dict[str, Dataset])
+    for name, each in table.items():
+        folder = PurePosixPath(each.folder or name)
+        if not _NAME.fullmatch(name) or folder.is_absolute() or ".." in folder.parts:
+            raise UserError(
+                f"{path}: {name!r} and its folder {str(folder)!r} must be plain names below the "
+                "data folder"
+            )
     return {name: msgspec.structs.replace(each, name=name) for name, each in table.items()}
 
 
