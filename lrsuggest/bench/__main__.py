@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         help="runs at a time (default: one per core, one on a GPU)",
     )  # fmt: skip
     shared.add_argument(
+        "--scheduler", metavar="ADDRESS", default=absent,
+        help="do the runs on a dask cluster instead (tcp://HOST:8786; see docs/cluster.md)",
+    )  # fmt: skip
+    shared.add_argument(
         "--device", choices=["cpu", "cuda"], default=absent, help="where to train (default: cpu)"
     )
     parser = _Parser(
@@ -150,7 +154,8 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
 
         plan = drive(
             name, load(name), data_root(getattr(args, "data", None)), out,
-            workers=getattr(args, "workers", None), device=getattr(args, "device", "cpu"),
+            workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
+            device=getattr(args, "device", "cpu"),
             words=sys.argv[1:] if argv is None else argv, console=console,
         )  # fmt: skip
     else:

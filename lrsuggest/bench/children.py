@@ -83,7 +83,7 @@ class _Child:
         log = self._said()
         self.stop()
         status, error = _death(self.process.returncode, oom_kills() > kills)
-        return Outcome(_failure(order.job, status, seconds, error), log, passing=True)
+        return Outcome(failure(order.job, status, seconds, error), log, passing=True)
 
     def _hear(self, limit_s: float) -> bool:
         """Wait until there is something to read, the end of the process included."""
@@ -102,7 +102,7 @@ class _Child:
         log = self._said()
         self.stop()
         error = " ".join(filter(None, [f"stopped after {limit_s:.0f} s", when]))
-        return Outcome(_failure(job, "timeout", limit_s, error), log)
+        return Outcome(failure(job, "timeout", limit_s, error), log)
 
     def _said(self) -> bytes:
         size = self._log.seek(0, os.SEEK_END)
@@ -113,10 +113,14 @@ class _Child:
         """Whether it can do another order."""
         return self.process.poll() is None
 
-    def stop(self) -> None:
-        """End its whole process group at once."""
+    def kill(self) -> None:
+        """End its whole process group at once; whoever waits for an answer learns of it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it, and give back what it held; not while somebody waits for its answer."""
+        self.kill()
         self.process.wait()
         self._connection.close()
         self._log.close()
@@ -130,33 +134,41 @@ class Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
-        self._busy: set[_Child] = set()
+        self._busy: dict[str, _Child] = {}
         self._stopped = False
 
-    def attempt(self, order: Order, limit_s: float) -> Outcome:
-        """Do an order in the main thread of a child; as many threads may ask as there are slots."""
+    def attempt(self, order: Order, limit_s: float, name: str = "") -> Outcome:
+        """Do an order in the main thread of a child; as many threads may ask as there are slots.
+
+        `name` is what `stop_job` knows the job by.
+        """
         with self._lock:
             if self._stopped:
-                return Outcome(_failure(order.job, "interrupted", 0.0, "the driver was stopped"))
+                return Outcome(failure(order.job, "interrupted", 0.0, "the driver was stopped"))
             self._idle = [child for child in self._idle if child.alive]
             child = self._idle.pop() if self._idle else _Child()
-            self._busy.add(child)
+            self._busy[name or order.job.key] = child
         outcome = child.do(order, limit_s)
         with self._lock:
-            self._busy.discard(child)
+            self._busy.pop(name or order.job.key, None)
             if child.alive and not self._stopped:
                 self._idle.append(child)
             else:
                 child.stop()
         return outcome
 
+    def stop_job(self, name: str) -> None:
+        """Stop whoever does a job, if somebody does."""
+        with self._lock:
+            if child := self._busy.get(name):
+                child.kill()
+
     def stop(self) -> None:
         """Stop all of them at once, at work or not; no more are made."""
         with self._lock:
             self._stopped = True
-            for child in [*self._idle, *self._busy]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.process.pid, signal.SIGKILL)
+            for child in [*self._idle, *self._busy.values()]:
+                child.kill()
             for child in self._idle:
                 child.stop()
             self._idle = []
@@ -180,6 +192,7 @@ def _death(code: int, out_of_memory: bool) -> tuple[Status, str]:
     return "error", f"the process ended with code {code}"
 
 
-def _failure(job: Job, status: Status, seconds: float, error: str) -> Record:
+def failure(job: Job, status: Status, seconds: float, error: str) -> Record:
+    """Return the record of a job whose process gave none."""
     how = Provenance(round(seconds, 2), error=error, host=platform.node(), threads=1)
     return Record(job, Result(status), how)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lrsuggest.bench.engines import Local
+from lrsuggest.bench.cluster import Cluster
+from lrsuggest.bench.engines import Engine, Local
 from lrsuggest.bench.locks import driving, stoppable
 from lrsuggest.bench.plan import make_plan
 from lrsuggest.bench.planned import Plan
@@ -19,8 +20,8 @@ from lrsuggest.errors import UserError
 
 
 def drive(
-    name: str, suite: Suite, root: Path | None, out: Path, *, workers: int | None, device: str,
-    words: Sequence[str], console: Console,
+    name: str, suite: Suite, root: Path | None, out: Path, *, workers: int | None,
+    scheduler: str | None, device: str, words: Sequence[str], console: Console,
 ) -> Plan:  # fmt: skip
     """Run what a suite has no result for yet; returns its plan.
 
@@ -30,6 +31,7 @@ def drive(
         root: folder of the datasets.
         out: output folder; no other driver may hold it.
         workers: runs at a time; None for one per core, one on a GPU.
+        scheduler: address of a dask scheduler whose workers do the runs instead.
         device: "cpu" or "cuda".
         words: the command's arguments, for the report.
         console: what is told goes here.
@@ -40,7 +42,9 @@ def drive(
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers must be at least 1; got {workers}")
-    if device == "cuda":
+    if scheduler and workers:
+        raise UserError("--workers is for runs here; with --scheduler the cluster has its own")
+    if device == "cuda" and not scheduler:
         import torch
 
         if not torch.cuda.is_available():
@@ -50,7 +54,8 @@ def drive(
         console.print(line, highlight=False, markup=False)
 
     slots = workers or (1 if device == "cuda" else os.cpu_count() or 1)
-    with stoppable(), driving(out), Local(slots) as engine:
+    made: Engine = Cluster(scheduler, tell) if scheduler else Local(slots)
+    with stoppable(), driving(out), made as engine:
         store = Store(out, tell)
         store.tidy()
         command = " ".join(["python -m lrsuggest.bench", *words])

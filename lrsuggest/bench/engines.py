@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -16,7 +16,14 @@ Limit = Callable[[Order], float]  # seconds after which a job is stopped
 
 
 class Engine(Protocol):
-    """What does orders, several at a time."""
+    """What does orders, several at a time, for as long as the block it is entered for."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None: ...  # fmt: skip
 
     def run(self, orders: Sequence[Order], limit: Limit) -> Iterator[Outcome]:
         """Yield what came of every order as it ends, whatever that is."""
@@ -50,26 +57,32 @@ class Local:
         def submit(order: Order) -> Future[Outcome]:
             return self._threads.submit(self._children.attempt, order, limit(order))
 
-        yield from persist(orders, submit)
+        pending = {submit(order): Attempt(order) for order in orders}
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                ended = pending.pop(future).end(future.result())
+                if isinstance(ended, Attempt):
+                    pending[submit(ended.order)] = ended
+                else:
+                    yield ended
 
 
-def persist(
-    orders: Sequence[Order], submit: Callable[[Order], Future[Outcome]]
-) -> Iterator[Outcome]:
-    """Yield what came of every order, with a new attempt wherever the process was lost.
+class Attempt(NamedTuple):
+    """An attempt at an order: which it is, and what the earlier ones printed."""
 
-    What raises, takes too long or finds no memory would do so again: it is not repeated.
-    """
-    pending = {submit(order): (order, 1, b"") for order in orders}
-    while pending:
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            order, attempt, before = pending.pop(future)
-            outcome = future.result()
-            log = before + outcome.log
-            if outcome.passing and attempt < ATTEMPTS:
-                why = outcome.record.provenance.error
-                log += f"attempt {attempt}: {why}\n".encode()
-                pending[submit(order)] = (order, attempt + 1, log)
-                continue
-            how = msgspec.structs.replace(outcome.record.provenance, attempts=attempt)
-            yield Outcome(msgspec.structs.replace(outcome.record, provenance=how), log)
+    order: Order
+    number: int = 1
+    log: bytes = b""
+
+    def end(self, outcome: Outcome) -> "Attempt | Outcome":
+        """Return the next attempt where the process was lost, else the outcome to keep.
+
+        What raises, takes too long or finds no memory would do so again: it is not repeated.
+        """
+        log, how = self.log + outcome.log, outcome.record.provenance
+        if outcome.passing and self.number < ATTEMPTS:
+            return Attempt(
+                self.order, self.number + 1, log + f"attempt {self.number}: {how.error}\n".encode()
+            )
+        how = msgspec.structs.replace(how, attempts=self.number)
+        return Outcome(msgspec.structs.replace(outcome.record, provenance=how), log)
