@@ -53,9 +53,8 @@ def jobs(task: int, seeds: int) -> list[Job]:
     return sweeps + runs
 
 
-def record(job: Job, rng: np.random.Generator) -> Record:
+def record(job: Job, rng: np.random.Generator, how: Provenance) -> Record:
     """Return what might have come of a job."""
-    how = Provenance(1.0, in_steps=0.9, versions=versions(), host="h", cpu="c", threads=1)
     if job.kind == "sweep":
         from lrsuggest import Curve
 
@@ -72,6 +71,7 @@ def fill(out: Path, records: int, tasks: int) -> int:
     seeds = max(2, records // tasks // RATES - SWEEPS // RATES)
     rng, planned, written = np.random.default_rng(0), [], 0
     store = Store(out)
+    how = Provenance(1.0, in_steps=0.9, versions=versions(), host="h", cpu="c", threads=1)
     prepared = out / "cache" / "digits.npz"
     cached(prepared, lambda: read_digits(None, (8, 8)))
     for task in range(tasks):
@@ -83,7 +83,7 @@ def fill(out: Path, records: int, tasks: int) -> int:
         )  # fmt: skip
         for job in mine:
             # As Store.put writes them, but without forcing each to the disk.
-            (store.folder / f"{job.key}.json").write_bytes(encode(record(job, rng)))
+            (store.folder / f"{job.key}.json").write_bytes(encode(record(job, rng, how)))
             written += 1
     save_plan(Plan("scale", "Scale", "benchmarks/scale.py", 600.0, tuple(planned)), out)
     return written

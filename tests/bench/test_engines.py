@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import psutil
 import pytest
@@ -115,6 +116,27 @@ def test_no_memory_is_its_own_status_and_never_a_smaller_batch(digits):
     assert (short.record.status, short.record.job.batch) == ("oom", 1400)
     assert short.record.provenance.attempts == 1
     assert b"Traceback" in short.log
+
+
+def test_a_kill_by_the_system_for_memory_is_told_and_tried_again(digits):
+    """A real one: the living child is put into a control group with too little memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"lrsuggest-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group to limit memory in: {error}")
+    try:
+        with Local(1) as engine:
+            list(engine.run([Order(job(), digits)], lambda order: 100))
+            (child,) = psutil.Process().children()
+            (group / "memory.limit_in_bytes").write_text(str(8 * 2**20))
+            (group / "cgroup.procs").write_text(str(child.pid))
+            wide = Order(job(batch=1400, seed=1), digits)
+            (outcome,) = engine.run([wide], lambda order: 100)
+    finally:
+        group.rmdir()
+    assert (outcome.record.status, outcome.record.provenance.attempts) == ("ok", 2)
+    assert b"attempt 1: the system stopped the process for want of memory" in outcome.log
 
 
 def test_a_kill_by_the_system_for_memory_is_told_from_others(tmp_path):

@@ -12,7 +12,7 @@ from test_suite import GOOD
 from lrsuggest.bench.collect import collect
 from lrsuggest.bench.jobs import Record, RecordedCurve, Result
 from lrsuggest.bench.plan import FRESH, chased, make_plan, refined
-from lrsuggest.bench.planned import load_plan, save_plan
+from lrsuggest.bench.planned import Plan, load_plan, save_plan
 from lrsuggest.bench.run import _following
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load
@@ -209,3 +209,8 @@ def test_every_entry_of_the_evidence_can_be_planned(evidence):
         assert sweep.seeds >= 2
     every = [msgspec.structs.asdict(entry) for entry in evidence.entry]
     assert all(every.count(each) == 1 for each in every)
+
+
+def test_a_kind_of_job_may_have_a_limit_of_its_own():
+    plan = Plan("s", "t", "c", 600.0, (), limits_s={"sweep": 60.0})
+    assert [plan.limit_of(kind) for kind in ("sweep", "run", "test")] == [60.0, 600.0, 600.0]

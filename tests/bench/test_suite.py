@@ -65,6 +65,8 @@ def test_the_quick_suite_measures_what_it_should():
         (("[[entry]]", "[refine]\nseedz = 1\n[[entry]]"), r"`seedz` - at `\$\.refine`"),
         (("rates = [1e-3, 1e-2]", "[rates]\nadam = [1e-3, 1e-2]"), r"rates needs two or more"),
         (("title", "[title"), "toml"),
+        (("[[entry]]", "[limits_s]\nrun = 0\n[[entry]]"), r"above 0 seconds - at `\$\.limits_s`"),
+        (("[[entry]]", "[limits_s]\nswim = 9\n[[entry]]"), r"'swim'.*`\$\.limits_s"),
     ],
 )
 def test_a_bad_suite_names_file_and_path(tmp_path, change, says):

@@ -3,6 +3,7 @@
 import math
 from shutil import rmtree
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -104,6 +105,29 @@ def test_the_same_job_twice_ends_bitwise_the_same(insects):
     assert first.result.trace == second.result.trace
     other = run(thawed(seed=1, looks=2), insects)
     assert other.result.losses != first.result.losses, "another seed, another order"
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_checkpoint_that_was_changed_is_trained_anew(insects, sealed):
+    expected = frozen_end(insects, 3, 1e-2)
+    begin(thawed(), insects)
+    (path,) = (insects.parent / "checkpoints").glob(f"{last_key(thawed())}.pt")
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    if sealed:
+        path.write_bytes(whole[:half] + b"\xff" * 8 + whole[half + 8 :])
+    else:  # as older versions left it, and cut short
+        path.write_bytes(whole[:half])
+        path.with_name(f"{path.name}.blake2b").unlink()
+    worker._weights.cache_clear()
+    assert same(begin(thawed(), insects).model.state_dict(), expected)
+    assert path.stat().st_size == len(whole)
+    worker._weights.cache_clear()
+    assert same(begin(thawed(), insects).model.state_dict(), expected)
+
+
+def last_key(asked):
+    return msgspec.structs.replace(asked.last, looks=1).key
 
 
 def test_halves_average_to_the_whole(digits):
