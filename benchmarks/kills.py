@@ -150,7 +150,7 @@ def strike(run: Run, number: int, dice: random.Random) -> Kill:
             struck.kill()
         return kill
     run.process.kill()
-    run.process.wait()
+    run.process.communicate()
     left = psutil.wait_procs(kin, timeout=SETTLE_S)[1]
     running = [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     return Kill(**{**asdict(kill), "left_running": len(running)})

@@ -11,7 +11,11 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` only if the block ends well."""
+    """Open a file for writing that takes the place of `path` only if the block ends well.
+
+    Its bytes are on the disk before its name is; after a loss of power the file is the new one or
+    the one before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -28,17 +32,6 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _settle(path.parent)
-
-
-def _settle(folder: Path) -> None:
-    """Make a new name in a folder outlast a loss of power, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @contextlib.contextmanager
