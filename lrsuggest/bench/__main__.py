@@ -10,6 +10,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from lrsuggest.bench.locks import Stopped
 from lrsuggest.bench.read import add_options, print_reading
 from lrsuggest.errors import UserError
 
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--workers", type=int, metavar="N", default=absent,
         help="runs at a time (default: one per core, one on a GPU)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--scheduler", metavar="ADDRESS", default=absent,
+        help="do the runs on a dask cluster instead (tcp://HOST:8786; see docs/cluster.md)",
     )  # fmt: skip
     shared.add_argument(
         "--device", choices=["cpu", "cuda"], default=absent, help="where to train (default: cpu)"
@@ -130,46 +135,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lrsuggest: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nlrsuggest: interrupted; finished runs are kept, the same command goes on from "
-              "there", file=sys.stderr)  # fmt: skip
+        print("\nlrsuggest: interrupted", file=sys.stderr)
         return 130
+    except Stopped as stopped:
+        from lrsuggest.bench.drive import resume
+
+        print(f"\nlrsuggest: {stopped}; finished runs are kept, this goes on from there:\n"
+              f"  {resume(argv)}", file=sys.stderr)  # fmt: skip
+        return 128 + stopped.signum
 
 
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or export; without a command, run quick and report."""
     from lrsuggest.bench.collect import collect, collect_lessons
-    from lrsuggest.bench.plan import make_plan
     from lrsuggest.bench.planned import load_plan
-    from lrsuggest.bench.run import run_plan
     from lrsuggest.bench.store import Store
     from lrsuggest.bench.suite import load
     from lrsuggest.tasks.data.catalog import data_root
 
     name = getattr(args, "suite", "quick")
-    suite = load(name) if args.command in (None, "run") else None
     out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
-    workers = getattr(args, "workers", 0)
-    device = getattr(args, "device", "cpu")
-    if workers < 0:
-        raise UserError(f"--workers must be at least 1; got {workers}")
-    if device == "cuda":
-        import torch
+    if args.command in (None, "run"):
+        from lrsuggest.bench.drive import drive
 
-        if not torch.cuda.is_available():
-            raise UserError("--device cuda: torch sees no CUDA device here; leave --device out")
-    if suite is not None:
-        root = data_root(getattr(args, "data", None))
-        store = Store(out)
-        words = sys.argv[1:] if argv is None else argv
-        plan = make_plan(
-            name, suite, root, out, device=device, console=console,
-            command=" ".join(["python -m lrsuggest.bench", *words]),
+        plan = drive(
+            name, load(name), data_root(getattr(args, "data", None)), out,
+            workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
+            device=getattr(args, "device", "cpu"),
+            words=sys.argv[1:] if argv is None else argv, console=console,
         )  # fmt: skip
-        default = 1 if device == "cuda" else os.cpu_count() or 1
-        plan = run_plan(plan, store, out, workers=workers or default, console=console)
     else:
         plan = load_plan(out)
-        store = Store(out)
+    store = Store(out)
     tasks, failed = collect(plan, store)
     lessons, lost = collect_lessons(plan, store)
     failed += [record or job for job, record in lost]
@@ -178,10 +175,10 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command in (None, "report"):
         from lrsuggest.bench.jobs import Record
         from lrsuggest.report.page import Story, render
-        from lrsuggest.tasks.data.resident import atomic
+        from lrsuggest.tasks.data.sealed import atomic
 
         lines = tuple(
-            f"{r.job.label}: {r.status}, {r.error}"
+            f"{r.job.label}: {r.status}, {r.provenance.error}"
             if isinstance(r, Record)
             else f"{r.label}: never ran"
             for r in failed

@@ -44,21 +44,23 @@ def _each(values: set[str]) -> str:
 
 
 def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
-    starts = [r.start for r in records if r.start]
+    starts = [r.result.start for r in records if r.result.start]
+    curves = [r.result.curve.curve() for r in records if r.result.curve and task.main(r.job)]
     runs = [r for r in records if r.job.kind == "run" and task.main(r.job)]
-    metric = next((k for r in runs for k in (r.end or {}) if not k.startswith("loss")), "")
+    metric = next((k for r in runs for k in (r.result.end or {}) if not k.startswith("loss")), "")
     table = pd.DataFrame(
         [
             {
                 "lr": r.job.rates[0],
                 "seed": r.job.seed,
-                "valid_loss": (r.end or {}).get("loss", np.inf),
-                "value": (r.end or {}).get(metric, np.nan),
+                "valid_loss": (r.result.end or {}).get("loss", np.inf),
+                "value": (r.result.end or {}).get(metric, np.nan),
             }
             for r in runs
         ]
     )
-    made = {name: {r.versions[name] for r in records} for r in records[:1] for name in r.versions}
+    told = [r.provenance for r in records]
+    made = {name: {p.versions[name] for p in told} for name in (told[0].versions if told else ())}
     facts = {
         "model": task.dataset.model,
         "batch": str(task.batch),
@@ -67,14 +69,13 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         "precision": _each({r.job.precision for r in records}),
         "data": _each({r.job.fingerprint for r in records}),
         **{name: _each(values) for name, values in made.items()},
-        "compute": f"{sum(r.seconds for r in records):.0f} s",
+        "compute": f"{sum(p.seconds for p in told):.0f} s",
     }
     response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
     return TaskEvidence(
         task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
         task.dataset.synthetic,
-        tuple(r.curve.curve() for r in records if r.curve and task.main(r.job)), response,
-        hand_picked(task),
+        tuple(curves), response, hand_picked(task),
         metric, table, facts, task.steps, task.batch, task.schedule, task.dataset.model,
         task.dataset.kind,
     )  # fmt: skip
@@ -130,10 +131,11 @@ def _lesson(
             if record is None or job.kind == "sweep" or record.status not in MEASURED:
                 continue
             made.append(record)
+            how = record.provenance
             number = TEST if job.kind == "test" else 1 + len(job.before or ())
             chains.append(
                 (name, chain.pilot, chain.precision, chain.seed, number, *_ends(job), record.status,
-                 *_result(record), record.seconds, record.peak_mb, job.precision)
+                 *_result(record), how.seconds, how.peak_mb, job.precision)
             )  # fmt: skip
             if chain.seed == 0 and chain.precision == "fp32" and job.kind == "run":
                 traces.append(_trace(chain, number, job, record))
@@ -152,7 +154,8 @@ def _lesson(
          stage.precision, _course(which.stages[stage.course - 1]))
         for number, (stage, steps) in enumerate(zip(lesson.stages, lesson.steps, strict=True), 1)
     ]  # fmt: skip
-    metric = next((k for r in made for k in (r.end or {}) if not k.startswith("loss")), "")
+    metric = next((k for r in made for k in (r.result.end or {}) if not k.startswith("loss")), "")
+    versions = made[0].provenance.versions if made else {}
     facts = {
         "lesson": name, "title": which.title, "family": which.family, "model": which.model,
         "optimizer": which.optimizer, "schedule": lesson.schedule, "metric": metric,
@@ -160,7 +163,7 @@ def _lesson(
         "seeds": str(len({job.seed for task in tasks[:1] for job in task.grid})),
         "chain_seeds": str(len({chain.seed for chain in lesson.chains})),
         "device": lesson.device, "fingerprint": lesson.fingerprint,
-        "versions": " ".join(f"{k}={v}" for k, v in (made[0].versions if made else {}).items()),
+        "versions": " ".join(f"{k}={v}" for k, v in versions.items()),
     }  # fmt: skip
     return LessonEvidence(
         facts, pd.DataFrame(stages, columns=list(STAGES)),
@@ -185,7 +188,7 @@ def _ends(job: Job) -> tuple[float, float]:
 
 def _result(record: Record) -> tuple[float, float]:
     """Validation loss and metric; infinity and NaN after a divergence."""
-    end = record.end or {}
+    end = record.result.end or {}
     metric = next((v for k, v in end.items() if not k.startswith("loss")), np.nan)
     return end.get("loss", np.inf), metric
 
@@ -194,11 +197,12 @@ def _trace(chain: Chain, number: int, job: Job, record: Record) -> Trace:
     from lrsuggest.training.one_cycle import schedule  # loads torch
 
     share = schedule(job.steps)[0] if job.schedule == "one_cycle" else np.ones(job.steps)
-    losses = [np.nan if x is None else x for x in record.losses or []]
-    looks = [*record.trace, *([(job.steps, record.end["loss"])] if record.end else [])]
+    result = record.result
+    losses = [np.nan if x is None else x for x in result.losses or []]
+    looks = [*result.trace, *([(job.steps, result.end["loss"])] if result.end else [])]
     return Trace(
         chain.pilot, number, job.rates[-1] * share[: len(losses)], np.array(losses), tuple(looks),
-        record.shown,
+        result.shown,
     )  # fmt: skip
 
 
@@ -220,5 +224,5 @@ def _named(task: PlannedTask, store: Store) -> list[tuple[str, str, tuple[float,
 def curves_of(task: PlannedTask, store: Store) -> list[Curve]:
     """Return the range tests of a task that heuristics are judged on."""
     jobs = [job for job in task.jobs if job.kind == "sweep" and task.main(job)]
-    records = [store.measured(job) for job in jobs]
-    return [record.curve.curve() for record in records if record and record.curve]
+    results = [record.result for job in jobs if (record := store.measured(job))]
+    return [result.curve.curve() for result in results if result.curve]

@@ -12,7 +12,8 @@ from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
-from lrsuggest.tasks.data.resident import Resident, atomic, cached
+from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.naive import naive_loss
 
 
@@ -31,10 +32,11 @@ def part(task: PlannedTask, job: Job) -> str:
 
 
 def _run(task: PlannedTask, record: Record) -> dict[str, object]:
-    end, job = record.end or {}, record.job
+    end, job = record.result.end or {}, record.job
     lost = float("inf")
     metric = next((k for k in end if not k.startswith("loss")), "")
-    looks = [*record.trace, *([(job.steps, end["loss"])] if record.trace and end else [])]
+    trace = record.result.trace
+    looks = [*trace, *([(job.steps, end["loss"])] if trace and end else [])]
     return {
         "task": task.label, "part": part(task, job), "lr": _text(job.rates[-1]),
         "low": _text(job.rates[0]) if len(job.rates) > 1 else "", "seed": job.seed,
@@ -42,12 +44,12 @@ def _run(task: PlannedTask, record: Record) -> dict[str, object]:
         **{k: _text(end.get(k, lost)) for k in ("loss", "loss_probe", "loss_score")},
         "metric": _text(end[metric]) if metric else "",
         "looks": " ".join(f"{step}:{_text(loss)}" for step, loss in looks),
-        "seconds": record.seconds,
+        "seconds": record.provenance.seconds,
     }  # fmt: skip
 
 
 def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
-    job, curve = record.job, record.curve
+    job, curve = record.job, record.result.curve
     assert curve is not None
     return {
         "task": task.label, "seed": job.seed, "start": _text(job.rates[0]),
@@ -57,8 +59,10 @@ def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
 
 
 def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
-    start = next((r.start for r in records if r.start), {}) or {}
+    start = next((r.result.start for r in records if r.result.start), {}) or {}
     metric = next((k for k in start if not k.startswith("loss")), "")
+
+    told = [record.provenance for record in records]
 
     def missing() -> Resident:
         raise FileNotFoundError(task.prepared)
@@ -74,8 +78,8 @@ def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
         "metric": metric, "held_out": int(task.held_out),
         "hand_picked": " ".join(f"{rate:g}" for rate, _ in hand_picked(task)),
         "fingerprint": records[0].job.fingerprint, "device": records[0].job.device,
-        "versions": " ".join(f"{k}={v}" for k, v in sorted(records[0].versions.items())),
-        "seconds": round(sum(record.seconds for record in records)),
+        "versions": " ".join(f"{k}={v}" for k, v in sorted(told[0].versions.items())),
+        "seconds": round(sum(each.seconds for each in told)),
     }  # fmt: skip
 
 
@@ -91,10 +95,10 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
         if not found:
             continue
         tasks.append(_task(task, found))
-        tests = [record for record in found if record.curve]
+        tests = [record for record in found if record.result.curve]
         tests.sort(key=lambda record: not task.main(record.job))
         sweeps += [_sweep(task, record) for record in tests]
-        runs += [_run(task, record) for record in found if not record.curve]
+        runs += [_run(task, record) for record in found if not record.result.curve]
     tables = {
         name: pd.DataFrame(rows, columns=list(columns))
         for name, rows, columns in (

@@ -15,6 +15,7 @@ PROTOCOL = 2
 # Fields added since: left out of the key at these values, so that older records keep theirs.
 _ADDED = {"weight_decay": WEIGHT_DECAY}
 
+JobKind = Literal["sweep", "run", "test"]
 Status = Literal["ok", "diverged", "oom", "timeout", "error", "interrupted"]
 MEASURED: tuple[Status, ...] = ("ok", "diverged")
 
@@ -43,7 +44,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         weight_decay: of AdamW.
     """
 
-    kind: Literal["sweep", "run", "test"]
+    kind: JobKind
     dataset: str
     fingerprint: str
     model: str
@@ -109,6 +110,9 @@ class RecordedCurve(msgspec.Struct, frozen=True):
     skipped: list[int]
     ended: str
 
+    def __post_init__(self) -> None:
+        self.curve()  # what is read from a file must be one
+
     @classmethod
     def of(cls, curve: Curve) -> "RecordedCurve":
         """Take a curve's numbers."""
@@ -123,18 +127,19 @@ class RecordedCurve(msgspec.Struct, frozen=True):
 
     def curve(self) -> Curve:
         """Give the curve back."""
-        skipped = [index in set(self.skipped) for index in range(len(self.lr))]
+        passed = set(self.skipped)
+        skipped = [index in passed for index in range(len(self.lr))]
         loss = [float("nan") if x is None else x for x in self.loss]
         return Curve(self.lr, loss, skipped=skipped, ended=Ended(self.ended))
 
 
-class Record(msgspec.Struct, frozen=True):
-    """What came of a job.
+class Result(msgspec.Struct, frozen=True):
+    """What a record is compared by.
+
+    The same job on the same type of CPU and the same versions gives it again, bit for bit.
 
     Attributes:
-        job: the job.
-        status: "ok"; "diverged", a result too; or what kept it from ending.
-        seconds: wall time.
+        status: "ok"; "diverged", a result too; or what kept the job from ending.
         start: validation loss and metrics before the first step (sweeps of seed 0): after fifty
             batches in train mode, none followed by a step, so that the batch norms of new layers
             have seen data.
@@ -145,23 +150,56 @@ class Record(msgspec.Struct, frozen=True):
         losses: a run's training loss before each step.
         shown: of a chain's run, a few validation examples with what was predicted: a compressed
             .npz with inputs, targets and outputs.
-        peak_mb: the most memory that its tensors took on a GPU, in 2**20 bytes.
-        error: one line on what went wrong.
-        versions: of python, torch, timm and this package.
     """
 
-    job: Job
     status: Status
-    seconds: float = 0.0
     start: dict[str, float] | None = None
     end: dict[str, float] | None = None
     trace: list[tuple[int, float]] = []
     curve: RecordedCurve | None = None
     losses: list[float | None] | None = None
     shown: bytes | None = None
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """How a result came about: told, never compared.
+
+    Attributes:
+        seconds: wall time of the last attempt.
+        in_steps: the share of it inside training steps; None on a GPU, which works on by itself.
+        peak_mb: the most memory that its tensors took on a GPU, in 2**20 bytes.
+        error: one line on what went wrong.
+        log: the file beside records/ with all that the job printed, tracebacks too.
+        attempts: how often it was begun.
+        versions: of python, torch, timm and this package.
+        host: name of the machine.
+        cpu: its processor.
+        threads: how many the job had.
+    """
+
+    seconds: float = 0.0
+    in_steps: float | None = None
     peak_mb: float | None = None
     error: str | None = None
+    log: str | None = None
+    attempts: int = 1
     versions: dict[str, str] = {}
+    host: str = ""
+    cpu: str = ""
+    threads: int | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What came of a job, and how."""
+
+    job: Job
+    result: Result
+    provenance: Provenance = Provenance()
+
+    @property
+    def status(self) -> Status:
+        """How the job ended."""
+        return self.result.status
 
 
 def data_file(dataset: str, fingerprint: str, size: tuple[int, ...], split: str = "") -> str:
@@ -176,6 +214,15 @@ class Order(NamedTuple):
     job: Job
     prepared: Path
     keep: bool = False
+
+    def encode(self) -> bytes:
+        """Write it for a process that does it."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def decode(cls, content: bytes) -> "Order":
+        """Read what `encode` wrote."""
+        return msgspec.json.decode(content, type=cls, dec_hook=lambda kind, told: kind(told))
 
 
 def finite(values: list[float]) -> list[float | None]:

@@ -238,13 +238,13 @@ def walk(
                 **_common(lesson, number, legs, chain.precision),
             )  # fmt: skip
             found.append((sweep, record := find(sweep)))
-            if record is None or record.curve is None:
+            if record is None or record.result.curve is None:
                 return found
             context = Context(
                 lesson.dataset.optimizer, stage.stage, lesson.steps[number - 1], stage.batch,
                 lesson.schedule,
             )  # fmt: skip
-            rates = suggested([record.curve.curve()], context).rates
+            rates = suggested([record.result.curve.curve()], context).rates
         run = _run(lesson, chain, number, legs, rates)
         found.append((run, record := find(run)))
         if record is None or record.status != "ok":

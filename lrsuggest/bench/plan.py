@@ -80,7 +80,7 @@ def make_plan(
             tasks += more
             lessons.append(planned)
     return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks), tuple(lessons),
-                tuple(absent))  # fmt: skip
+                tuple(absent), suite.limits_s)  # fmt: skip
 
 
 def _refine(entry: Entry, suite: Suite) -> Refine | None:

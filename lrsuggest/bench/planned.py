@@ -5,11 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from lrsuggest.bench.jobs import Job
+from lrsuggest.bench.jobs import Job, JobKind
 from lrsuggest.bench.suite import Refine, Sweep
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
-from lrsuggest.tasks.data.resident import atomic
+from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.lesson import LessonStage, Precision, Schedule
 
 Pilot = Literal["hand-picked", "suggested"]
@@ -131,6 +131,11 @@ class Plan(msgspec.Struct, frozen=True):
     tasks: tuple[PlannedTask, ...]
     lessons: tuple[PlannedLesson, ...] = ()
     absent: tuple[str, ...] = ()
+    limits_s: dict[JobKind, float] = {}
+
+    def limit_of(self, kind: JobKind) -> float:
+        """Return the seconds after which a job of a kind is stopped."""
+        return self.limits_s.get(kind, self.limit_s)
 
     @property
     def jobs(self) -> list[Job]:
@@ -156,5 +161,5 @@ def load_plan(out: Path) -> Plan:
         raise UserError(
             f"{out} holds no plan.json; run a suite into it first, or give --out another folder"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{out / 'plan.json'} is damaged ({error}); run the suite again") from None

@@ -16,6 +16,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset, locate
 from lrsuggest.tasks.data.readers import Split, read
 from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.sealed import intact
 from lrsuggest.tasks.data.synthetic import write_street
 
 
@@ -54,7 +55,7 @@ def prepare(
     Raises:
         UserError: the data are damaged, or lack what the task needs.
     """
-    if path.exists():
+    if intact(path):
         return
     bar = progress.add_task(f"reading {which.name} {'x'.join(map(str, size))}", total=None)
 

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from lrsuggest.bench.collect import curves_of
-from lrsuggest.bench.engines import run_jobs
+from lrsuggest.bench.engines import Engine
 from lrsuggest.bench.jobs import MEASURED, Job, Order
 from lrsuggest.bench.lessons import all_named, chain_file, named_runs, walk
 from lrsuggest.bench.plan import chased, extended, refined
@@ -21,7 +21,7 @@ from lrsuggest.curves.readings import rates, read_all
 _EXTENSIONS = 3  # of a grid, by a decade each
 
 
-def run_plan(plan: Plan, store: Store, out: Path, *, workers: int, console: Console) -> Plan:
+def run_plan(plan: Plan, store: Store, out: Path, *, engine: Engine, console: Console) -> Plan:
     """Run every job that has no result yet; returns the plan with the runs it had to add.
 
     First the suite's entries, then one lesson after the other. The plan is on disk before anything
@@ -30,13 +30,13 @@ def run_plan(plan: Plan, store: Store, out: Path, *, workers: int, console: Cons
     save_plan(plan, out)
     for name in ("", *(lesson.name for lesson in plan.lessons)):
         for lesson in (each for each in plan.lessons if each.name == name):
-            _run_chains(plan, lesson, store, out / "cache", workers, console)
-        plan = _run_tasks(plan, name, store, out, workers, console)
+            _run_chains(plan, lesson, store, out / "cache", engine, console)
+        plan = _run_tasks(plan, name, store, out, engine, console)
     return plan
 
 
 def _run_chains(
-    plan: Plan, lesson: PlannedLesson, store: Store, cache: Path, workers: int, console: Console
+    plan: Plan, lesson: PlannedLesson, store: Store, cache: Path, engine: Engine, console: Console
 ) -> None:
     """Train a lesson's chains, all of them one job further at a time.
 
@@ -55,12 +55,12 @@ def _run_chains(
                 Order(job, cache / chain_file(lesson, job), keep=job.kind == "run")
                 for job in dict.fromkeys(todo)
             ],
-            plan, f"{lesson.name}, chains", store, workers, console,
+            plan, f"{lesson.name}, chains", store, engine, console,
         )  # fmt: skip
 
 
 def _run_tasks(
-    plan: Plan, lesson: str, store: Store, out: Path, workers: int, console: Console
+    plan: Plan, lesson: str, store: Store, out: Path, engine: Engine, console: Console
 ) -> Plan:
     """Run the responses of a lesson's stages, or of the suite's entries ("").
 
@@ -78,7 +78,7 @@ def _run_tasks(
         orders = [
             Order(j, Path(t.prepared)) for t in here for j in jobs(t) if not store.measured(j)
         ]
-        _run_orders(orders, plan, lesson or plan.suite, store, workers, console)
+        _run_orders(orders, plan, lesson or plan.suite, store, engine, console)
 
     for extension in range(1 + _EXTENSIONS):
         run(lambda task: task.jobs)
@@ -96,7 +96,7 @@ def _run_tasks(
 
 
 def _run_orders(
-    orders: Sequence[Order], plan: Plan, what: str, store: Store, workers: int, console: Console
+    orders: Sequence[Order], plan: Plan, what: str, store: Store, engine: Engine, console: Console
 ) -> None:
     orders = list({order.job.key: order for order in orders}.values())
     if not orders:
@@ -104,19 +104,21 @@ def _run_orders(
     console.print(f"{what}: {len(orders)} runs to do", highlight=False, markup=False)
     with bars(console) as progress:
         bar = progress.add_task(what, total=len(orders))
-        for done, record in enumerate(
-            run_jobs(orders, workers=workers, limit_s=plan.limit_s), start=1
+        for done, outcome in enumerate(
+            engine.run(orders, lambda order: plan.limit_of(order.job.kind)), start=1
         ):
-            store.put(record)
+            record = outcome.record
+            store.put(record, outcome.log)
             progress.update(bar, completed=done, description=record.job.label)
+            how = record.provenance
             if not console.is_terminal:
                 console.print(
                     f"[{done}/{len(orders)}] {record.job.label}: {record.status}, "
-                    f"{record.seconds:.1f} s",
+                    f"{how.seconds:.1f} s",
                     highlight=False, markup=False,
                 )  # fmt: skip
             if record.status not in MEASURED:
-                console.print(f"{record.job.label}: {record.status}: {record.error}", markup=False)
+                console.print(f"{record.job.label}: {record.status}: {how.error}", markup=False)
 
 
 def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
@@ -149,7 +151,7 @@ def _best(task: PlannedTask, store: Store) -> float | None:
     found: dict[float, list[float]] = {}
     for job in task.grid:
         if record := store.measured(job):
-            found.setdefault(job.rates[0], []).append((record.end or {}).get("loss", np.inf))
+            found.setdefault(job.rates[0], []).append((record.result.end or {}).get("loss", np.inf))
     means = {rate: float(np.mean(losses)) for rate, losses in found.items()}
     best = min(means, key=means.__getitem__, default=None)
     return best if best is not None and np.isfinite(means[best]) else None

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from lrsuggest.bench.jobs import JobKind
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.catalog import Dataset, dataset, pretrained, read_toml
@@ -82,6 +83,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lesson: what to train stage by stage.
         sweep: the range test of every entry.
         limit_s: seconds after which a job is stopped.
+        limits_s: the same for a kind of job ("sweep", "run" or "test") of its own.
         rates: by optimizer, the grid of entries that have none of their own.
         variants: other range tests, to see how much a pick depends on them.
         refine: a finer grid around the best rate.
@@ -95,6 +97,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lesson: tuple[Lesson, ...] = ()
     sweep: Sweep = Sweep()
     limit_s: float = 600.0
+    limits_s: dict[JobKind, float] = {}
     rates: dict[str, tuple[float, ...]] = {}
     variants: tuple[Sweep, ...] = ()
     refine: Refine | None = None
@@ -145,6 +148,8 @@ def load(name: str) -> Suite:
         raise UserError(
             f"{path}: a sweep needs 0 < start < end, two or more steps and a seed - at `$.sweep`"
         )
+    if not all(limit > 0 for limit in (suite.limit_s, *suite.limits_s.values())):
+        raise UserError(f"{path}: limits must be above 0 seconds - at `$.limits_s`")
     return suite
 
 

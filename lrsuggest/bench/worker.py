@@ -1,26 +1,40 @@
 """Does one job after another in the main thread of a process of its own."""
 
+import contextlib
 import io
 import math
 import platform
 import time
-from functools import lru_cache
+import traceback
+from collections.abc import Iterator
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from filelock import FileLock
 
-from lrsuggest.bench.jobs import Job, Order, Record, RecordedCurve, data_file, finite
+from lrsuggest.bench.jobs import (
+    Job,
+    Order,
+    Provenance,
+    Record,
+    RecordedCurve,
+    Result,
+    Status,
+    data_file,
+    finite,
+)
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
-from lrsuggest.tasks.data.resident import Resident, atomic
+from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.data.resident import cached as load
+from lrsuggest.tasks.data.sealed import intact, sealed
 from lrsuggest.tasks.task import build_learner
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import Fit, fit_constant, fit_one_cycle
@@ -44,7 +58,7 @@ def versions() -> dict[str, str]:
 @lru_cache(maxsize=2)
 def _resident(path: Path) -> Resident:
     def missing() -> Resident:
-        raise FileNotFoundError(f"{path} was not prepared")
+        raise FileNotFoundError(f"{path} was not prepared, or changed since; run the suite again")
 
     return load(path, missing)
 
@@ -76,7 +90,8 @@ def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
     path = _checkpoint(job, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
+        weights = _read_weights(path) if intact(path) else None
+        if weights is None:
             learner = begin(job, cache / data_file(job.dataset, job.fingerprint, job.size))
             learner.valid = None
             if fit(job, learner).diverged:
@@ -84,14 +99,25 @@ def _weights(job: Job, cache: Path) -> dict[str, torch.Tensor]:
                     f"{job.label} diverged, so nothing goes on from it; give its stage a lower "
                     "hand-picked rate"
                 )
-            _keep(job, cache, learner)
-        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            weights = _keep(job, cache, learner)
     return weights
 
 
-def _keep(job: Job, cache: Path, learner: Learner) -> None:
-    with atomic(_checkpoint(job, cache)) as file:
-        torch.save({k: v.cpu() for k, v in learner.model.state_dict().items()}, file)
+def _read_weights(path: Path) -> dict[str, torch.Tensor] | None:
+    """Read a checkpoint; None for one that cannot be read."""
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises whatever its many readers do
+        traceback.print_exc()
+        return None
+    return weights
+
+
+def _keep(job: Job, cache: Path, learner: Learner) -> dict[str, torch.Tensor]:
+    weights = {k: v.cpu() for k, v in learner.model.state_dict().items()}
+    with sealed(_checkpoint(job, cache)) as file:
+        torch.save(weights, file)
+    return weights
 
 
 def fit(job: Job, learner: Learner) -> Fit:
@@ -159,54 +185,88 @@ def run(order: Order) -> Record:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     learner = begin(job, prepared)
+    clock = _Clock(learner)
     if job.kind == "test":
-        end = learner.evaluate()
-        usable = all(map(math.isfinite, end.values()))
-        record = Record(job, "ok" if usable else "diverged", end=end if usable else {})
+        result = _ended(learner.evaluate())
     elif job.kind == "sweep":
         curve = lr_find(
             learner, start=job.rates[0], end=job.rates[1], steps=job.steps, seed=job.seed
         )
         start = _start(job, prepared) if job.seed == 0 else None
-        record = Record(job, "ok", start=start, curve=RecordedCurve.of(curve))
+        result = Result("ok", start=start, curve=RecordedCurve.of(curve))
     else:
         if job.looks == 1:
             learner.valid = None  # `halves` looks at the end
         done = fit(job, learner)
-        end = {} if done.diverged else halves(learner, job, prepared)
-        usable = not done.diverged and all(map(math.isfinite, end.values()))
-        record = Record(
-            job,
-            "ok" if usable else "diverged",
-            end=end if usable else {},
+        result = msgspec.structs.replace(
+            _ended({} if done.diverged else halves(learner, job, prepared)),
             trace=[(int(m["step"]), m["loss"]) for m in done.metrics[:-1]],
             losses=finite(np.asarray(done.loss).tolist()),
         )
-        if order.keep and usable:
+        if order.keep and result.status == "ok":
             _keep(job, prepared.parent, learner)
-            record = msgspec.structs.replace(record, shown=show(learner, job, prepared))
-    return msgspec.structs.replace(
-        record,
-        seconds=round(time.perf_counter() - began, 2),
-        versions=versions(),
+            result = msgspec.structs.replace(result, shown=show(learner, job, prepared))
+    seconds = time.perf_counter() - began
+    how = Provenance(
+        round(seconds, 2),
+        in_steps=None if on_gpu else round(clock.seconds / seconds, 3),
         peak_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
+        **_here(),
     )
+    return Record(job, result, how)
 
 
-def serve(connection: Connection, threads: int) -> None:
-    """Answer each order with a record, until the process is stopped."""
-    torch.set_num_threads(threads)
-    while True:
-        order: Order = connection.recv()
-        job = order.job
+def _ended(end: dict[str, float]) -> Result:
+    """Take what was measured at the end; a number that is not finite, or none, is a divergence."""
+    usable = bool(end) and all(map(math.isfinite, end.values()))
+    return Result("ok" if usable else "diverged", end=end if usable else {})
+
+
+class _Clock:
+    """Adds up the time inside a learner's steps."""
+
+    def __init__(self, learner: Learner) -> None:
+        self.seconds = 0.0
+        self._step = learner.step
+        learner.step = self._timed  # type: ignore[method-assign]
+
+    def _timed(self, batches: Iterator[Any]) -> torch.Tensor:
+        began = time.perf_counter()
         try:
-            record = run(order)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            record = Record(job, "oom", error=_line(error), versions=versions())
-        except Exception as error:
-            record = Record(job, "error", error=_line(error), versions=versions())
-        connection.send(record)
+            return self._step(batches)
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+def failed(job: Job, error: Exception) -> Record:
+    """Return the record of a job that raised."""
+    short = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # on a CPU
+    )
+    status: Status = "oom" if short else "error"
+    line = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    return Record(job, Result(status), Provenance(error=line, **_here()))
+
+
+def one_thread() -> None:
+    """Compute with one thread, so that a job's numbers do not depend on what runs beside it."""
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+
+
+def _here() -> dict[str, Any]:
+    """Where this is, for a record's provenance."""
+    return {
+        "versions": versions(), "host": platform.node(), "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+@cache
+def _cpu() -> str:
+    """The processor's name as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

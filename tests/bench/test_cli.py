@@ -4,12 +4,14 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from helpers import sweep_like
@@ -19,6 +21,7 @@ from rich.console import Console
 from lrsuggest import Curve, suggest_lr
 from lrsuggest.bench.__main__ import main
 from lrsuggest.bench.listing import print_list
+from lrsuggest.bench.records import decode
 from lrsuggest.tasks.data.catalog import datasets
 from lrsuggest.tasks.data.synthetic import write_street
 
@@ -55,7 +58,7 @@ def test_a_suite_runs_reports_and_keeps_its_records(tiny):
     assert done.returncode == 0, done.stderr
     assert "one-cycle 1.0e-03 seed 1: ok" in done.stdout
     records = [json.loads(p.read_text()) for p in (folder / "out" / "records").iterdir()]
-    assert {r["status"] for r in records} <= {"ok", "diverged"}
+    assert {r["result"]["status"] for r in records} <= {"ok", "diverged"}
     assert sum(r["job"]["kind"] == "sweep" for r in records) == 2
     again = bench("run", "tiny.toml", "--out", "out", cwd=folder)
     assert again.returncode == 0
@@ -69,25 +72,28 @@ def test_a_suite_runs_reports_and_keeps_its_records(tiny):
     assert "constant 1e-2" in score.stdout
 
 
-def test_a_lost_record_is_run_again_and_a_failed_one_gives_status_1(tiny):
+def test_lost_and_damaged_records_are_run_again_and_damage_is_set_aside(tiny):
     folder, _ = tiny
     records = folder / "out" / "records"
-    lost, torn = sorted(records.iterdir())[:2]
-    kept = {path: path.read_bytes() for path in (lost, torn)}
+    lost, torn, other = sorted(records.iterdir())[:3]
+    kept = {path: decode(path.read_bytes()) for path in (lost, torn, other)}
     lost.unlink()
     torn.write_text("{")
+    other.write_bytes(torn.with_name(sorted(records.iterdir())[3].name).read_bytes())
     report = bench("report", "--out", "out", cwd=folder)
     assert report.returncode == 1
     assert "never ran" in (folder / "out" / "report.html").read_text()
+    assert torn.read_text() == "{", "who only reads moves nothing"
     again = bench("run", "tiny.toml", "--out", "out", cwd=folder)
     assert again.returncode == 0
-    assert "2 runs to do" in again.stdout
-
-    def outcome(text):
-        return {k: v for k, v in json.loads(text).items() if k != "seconds"}
-
+    assert again.stdout.count(", 0.") == 3  # runs that were made
+    assert f"{torn.name} is damaged (Input data was truncated)" in again.stdout
+    aside = folder / "out" / "quarantine"
+    assert (aside / torn.name).read_text() == "{"
+    assert "holds another job" in (aside / f"{other.stem}.reason").read_text()
+    assert len(list(aside.iterdir())) == 4
     for path, before in kept.items():  # the same job gives the same numbers
-        assert outcome(path.read_bytes()) == outcome(before)
+        assert decode(path.read_bytes()).result == before.result
 
 
 STREET = """
@@ -121,30 +127,42 @@ def test_without_data_streets_are_drawn_swept_and_marked(tmp_path):
     )
 
 
-def test_an_interrupt_keeps_what_is_done(tmp_path):
-    (tmp_path / "long.toml").write_text(TINY.replace("steps = 12", "steps = 1500"))
-    command = [sys.executable, "-m", "lrsuggest.bench", "run", "long.toml", "--out", "out"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_soon_and_the_printed_command_goes_on(tmp_path, number):
+    (tmp_path / "long.toml").write_text(TINY.replace("steps = 12", "steps = 400"))
+    command = [sys.executable, "-m", "lrsuggest.bench", "run", "long.toml", "--out", "out dir"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    records = tmp_path / "out" / "records"
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    records = tmp_path / "out dir" / "records"
     until = time.monotonic() + 120
-    while time.monotonic() < until and len(list(records.glob("*.json"))) < 2:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    while time.monotonic() < until and len(list(records.glob("*.json"))) < 3:
+        time.sleep(0.05)
+    second = bench("run", "long.toml", "--out", "out dir", cwd=tmp_path)
+    kin = psutil.Process(process.pid).children(recursive=True)
+    asked = time.monotonic()
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert time.monotonic() - asked < 2
+    assert len(kin) >= 2
+    assert not psutil.wait_procs(kin, timeout=1)[1]
+    assert process.returncode == 128 + number
     assert "Traceback" not in err
-    assert "interrupted; finished runs are kept" in err
+    said, told = err.strip().splitlines()
+    assert "finished runs are kept" in said
+    assert second.returncode == 2
+    assert f"out dir is in use by process {process.pid} on " in second.stderr
+    assert second.stderr.count("\n") == 1
     kept = {path: path.read_bytes() for path in records.glob("*.json")}
-    assert 2 <= len(kept) < 16
-    for text in kept.values():
-        json.loads(text)
+    assert 3 <= len(kept) < 12
+    assert all(decode(text).status in ("ok", "diverged") for text in kept.values())
     assert not list(records.glob(".*"))
-    report = bench("report", "--out", "out", cwd=tmp_path)
+    report = bench("report", "--out", "out dir", cwd=tmp_path)
     assert report.returncode == 1, "the plan knows what is missing"
     assert f"{len(kept)} of 12 planned runs" in report.stdout
+    done = subprocess.run(shlex.split(told), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{12 - len(kept)} runs to do" in done.stdout
     assert all(path.read_bytes() == text for path, text in kept.items())
 
 

@@ -1,67 +1,227 @@
-"""Jobs that hang, die or fail give a record each, and the others go on."""
+"""Jobs that hang, die or fail give a record each, the others go on, and nothing is left running."""
 
 import os
+import random
+import resource
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
-import numpy as np
+import psutil
+import pytest
 from test_suite import job
 
-from lrsuggest.bench import engines
-from lrsuggest.bench.engines import run_jobs
+from lrsuggest.bench.children import Children, oom_kills
+from lrsuggest.bench.engines import ATTEMPTS, Local
 from lrsuggest.bench.jobs import Order
 from lrsuggest.tasks.data.readers import read_digits
-from lrsuggest.tasks.data.resident import atomic
+from lrsuggest.tasks.data.resident import cached
+
+ENDLESS = 1_000_000  # steps
 
 
-def prepared(tmp_path):
-    data = read_digits(None, (8, 8))
-    path = tmp_path / "digits.npz"
-    with atomic(path) as file:
-        np.savez(file, inputs=data.inputs, targets=data.targets, valid=data.valid,
-                 classes=np.array(data.classes), mirror=np.array([], np.int64))  # fmt: skip
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    cached(path, lambda: read_digits(None, (8, 8)))
     return path
 
 
-def test_every_order_gets_a_record_whatever_happens(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "IMPORTS_S", 0.0)
-    path = prepared(tmp_path)
+@pytest.fixture(scope="module")
+def once():
+    return {}
+
+
+def gone(processes, within=5.0):
+    """Whether processes end in time; a zombie has ended."""
+    psutil.wait_procs(processes, timeout=within)
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def kin(pid=None):
+    return psutil.Process(pid).children(recursive=True)
+
+
+def test_every_order_gets_a_record_whatever_happens(digits, tmp_path):
+    os.mkfifo(tmp_path / "hangs.npz")  # whoever opens it waits for a writer
     orders = [
-        Order(job(seed=1), path),
-        Order(job(steps=1_000_000), path),  # never ends in time
+        Order(job(seed=1), digits),
+        Order(job(steps=ENDLESS), digits),  # never ends in time
+        Order(job(seed=5), tmp_path / "hangs.npz"),
         Order(job(seed=2), tmp_path / "absent.npz"),  # raises
-        Order(job(seed=3, rates=(1e30,)), path),  # diverges
-        Order(job(seed=4), path),
+        Order(job(seed=3, rates=(1e30,)), digits),  # diverges
+        Order(job(seed=4), digits),
     ]
-    found = {r.job.seed: r for r in run_jobs(orders, workers=2, limit_s=20)}
-    assert {seed: r.status for seed, r in found.items()} == {
-        1: "ok", 0: "timeout", 2: "error", 3: "diverged", 4: "ok",
+    with Local(2) as engine:
+        outcomes = list(engine.run(orders, lambda order: 4))
+        assert not list(engine.run([], lambda order: 4))
+    found = {outcome.record.job.seed: outcome for outcome in outcomes}
+    assert {seed: o.record.status for seed, o in found.items()} == {
+        1: "ok", 0: "timeout", 5: "timeout", 2: "error", 3: "diverged", 4: "ok",
     }  # fmt: skip
-    assert "was not prepared" in found[2].error
-    assert found[1].end["loss"] < 3
-    assert found[1].versions["torch"]
+    assert found[1].record.result.end["loss"] < 3
+    how = found[1].record.provenance
+    assert how.versions["torch"]
+    assert (how.threads, how.attempts, found[1].log) == (1, 1, b"")
+    assert 0 < how.in_steps <= 1
+    assert "was not prepared" in found[2].record.provenance.error
+    assert b"Traceback" in found[2].log
+    for seed, where in ((0, b"one_cycle.py"), (5, b"resident.py")):  # where it was when stopped
+        assert found[seed].record.provenance.error == "stopped after 4 s"
+        assert where in found[seed].log
 
 
-def test_a_process_that_dies_is_a_record_and_is_replaced(tmp_path):
-    path = prepared(tmp_path)
-    orders = [Order(job(steps=1_000_000), path), Order(job(seed=1), path)]
+@pytest.mark.parametrize(("kills", "status"), [(1, "ok"), (ATTEMPTS, "error")])
+def test_a_process_that_dies_is_replaced_and_its_job_tried_again(digits, tmp_path, kills, status):
+    pipe = tmp_path / "digits.npz"
+    os.mkfifo(pipe)
 
-    def kill_first_child():
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            kids = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            busy = [k for k in kids if b"spawn_main" in Path(f"/proc/{k}/cmdline").read_bytes()]
-            if busy:
-                time.sleep(1)
-                os.kill(int(busy[0]), signal.SIGKILL)
-                return
-            time.sleep(0.05)
+    def kill():
+        for _ in range(kills):
+            with open(pipe, "wb"):  # waits until the job opens it to read
+                (child,) = psutil.Process().children()
+                child.kill()
+                while psutil.pid_exists(child.pid):  # the engine reaps it
+                    time.sleep(0.01)
+                if status == "ok":  # the next attempt finds the data
+                    pipe.unlink()
+                    shutil.copy(digits, pipe)
 
-    killer = threading.Thread(target=kill_first_child)
+    killer = threading.Thread(target=kill)
     killer.start()
-    found = list(run_jobs(orders, workers=1, limit_s=100))
+    with Local(1) as engine:
+        orders = [Order(job(), pipe), Order(job(seed=1), digits)]
+        found = {o.record.job.seed: o for o in engine.run(orders, lambda order: 100)}
     killer.join()
-    assert [r.status for r in found] == ["oom", "ok"]
-    assert "code -9" in found[0].error
+    assert (found[0].record.status, found[1].record.status) == (status, "ok")
+    assert found[0].record.provenance.attempts == min(kills + 1, ATTEMPTS)
+    assert b"attempt 1: the process was stopped by signal 9" in found[0].log
+
+
+def test_no_memory_is_its_own_status_and_never_a_smaller_batch(digits):
+    """A limit on the address space, put on the living child: its next allocation fails."""
+    with Local(1) as engine:
+        (first,) = engine.run([Order(job(), digits)], lambda order: 100)
+        (child,) = psutil.Process().children()
+        room = child.memory_info().vms + 2**20
+        resource.prlimit(child.pid, resource.RLIMIT_AS, (room, room))
+        wide = job(batch=1400, steps=50)
+        (short,) = engine.run([Order(wide, digits)], lambda order: 100)
+    assert first.record.status == "ok"
+    assert (short.record.status, short.record.job.batch) == ("oom", 1400)
+    assert short.record.provenance.attempts == 1
+    assert b"Traceback" in short.log
+
+
+def test_a_kill_by_the_system_for_memory_is_told_and_tried_again(digits):
+    """A real one: the living child is put into a control group with too little memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"lrsuggest-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group to limit memory in: {error}")
+    try:
+        with Local(1) as engine:
+            list(engine.run([Order(job(), digits)], lambda order: 100))
+            (child,) = psutil.Process().children()
+            (group / "memory.limit_in_bytes").write_text(str(8 * 2**20))
+            (group / "cgroup.procs").write_text(str(child.pid))
+            wide = Order(job(batch=1400, seed=1), digits)
+            (outcome,) = engine.run([wide], lambda order: 100)
+    finally:
+        group.rmdir()
+    assert (outcome.record.status, outcome.record.provenance.attempts) == ("ok", 2)
+    assert b"attempt 1: the system stopped the process for want of memory" in outcome.log
+
+
+def test_a_kill_by_the_system_for_memory_is_told_from_others(tmp_path):
+    assert oom_kills(tmp_path / "absent") == 0
+    (tmp_path / "vmstat").write_text("nr_free 3\noom_kill 7\n")
+    assert oom_kills(tmp_path / "vmstat") == 7
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_do_not_depend_on_how_many_run_or_in_which_order(digits, workers, once):
+    sweep = {"kind": "sweep", "rates": (1e-4, 1.0), "steps": 40}
+    jobs = [job(seed=seed, steps=30, rates=(1e-2,)) for seed in range(4)] + [job(**sweep)]
+    random.Random(workers).shuffle(jobs)
+    with Local(workers) as engine:
+        found = list(engine.run([Order(each, digits) for each in jobs], lambda order: 100))
+    results = {o.record.job.key: o.record.result for o in found}
+    assert len(results) == 5
+    assert once.setdefault("results", results) == results
+
+
+def test_stopping_an_engine_stops_the_jobs_at_work(digits):
+
+    def work(engine):
+        orders = [Order(job(steps=ENDLESS, seed=seed), digits) for seed in range(3)]
+        with pytest.raises((CancelledError, RuntimeError)):
+            list(engine.run(orders, lambda order: 99))
+
+    with Local(2) as engine:
+        worker = threading.Thread(target=work, args=(engine,))
+        worker.start()
+        until = time.monotonic() + 30
+        while len(kin()) < 4 and time.monotonic() < until:  # two children, two guards
+            time.sleep(0.05)
+        running = kin()
+    worker.join()
+    assert len(running) == 4
+    assert gone(running, 1)
+
+
+GROUP = """
+import os, subprocess, sys, time
+os.setsid()
+from lrsuggest.bench.child import _guard
+spare, _ = os.pipe()
+_guard(int(sys.argv[1]), spare)
+subprocess.Popen(["sleep", "1000"])
+print("ready", flush=True)
+while True:
+    pass
+"""
+
+
+@pytest.mark.parametrize("end", ["driver", "child", "stopped child"])
+def test_a_childs_whole_group_ends_with_the_driver_or_the_child(end):
+    lifeline, ours = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-c", GROUP, str(lifeline)], pass_fds=[lifeline], stdout=subprocess.PIPE
+    )
+    os.close(lifeline)
+    assert child.stdout.readline() == b"ready\n"
+    group = kin(child.pid)
+    assert len(group) == 2  # the guard and what the job began
+    if end == "child":
+        child.kill()
+        child.wait()
+    if end == "stopped child":
+        child.send_signal(signal.SIGSTOP)
+    if end != "child":
+        os.close(ours)
+    assert gone([*group, psutil.Process(child.pid)] if end != "child" else group)
+    child.wait()
+    child.stdout.close()
+    if end == "child":
+        os.close(ours)
+
+
+def test_children_outlive_their_jobs_and_are_used_again(digits):
+    with Local(1) as engine:
+        pids = []
+        for seed in range(3):
+            list(engine.run([Order(job(seed=seed), digits)], lambda order: 100))
+            pids.append([p.pid for p in psutil.Process().children()])
+    assert pids[0] == pids[1] == pids[2]
+    assert len(pids[0]) == 1
+    stopped = Children()
+    stopped.stop()
+    outcome = stopped.attempt(Order(job(), digits), 9)
+    assert outcome.record.status == "interrupted"

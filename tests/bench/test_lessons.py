@@ -7,9 +7,11 @@ from helpers import Reader
 from rich.console import Console
 
 from lrsuggest.bench import lessons, run, suite
+from lrsuggest.bench.children import Outcome
 from lrsuggest.bench.collect import collect, collect_lessons
+from lrsuggest.bench.engines import Local
 from lrsuggest.bench.export import export
-from lrsuggest.bench.jobs import Record, RecordedCurve
+from lrsuggest.bench.jobs import Record, RecordedCurve, Result
 from lrsuggest.bench.lessons import FALLBACK, RULE, nearest, suggested, walk
 from lrsuggest.bench.plan import make_plan
 from lrsuggest.bench.planned import Chain, Named, load_plan
@@ -82,7 +84,8 @@ def ran(tmp_path_factory, street):
     store = Store(folder)
     plan = make_plan("mine", load_text(folder, TINY), None, folder, device="cpu", console=console,
                      command="run mine")  # fmt: skip
-    run_plan(plan, store, folder, workers=2, console=console)
+    with Local(2) as engine:
+        run_plan(plan, store, folder, engine=engine, console=console)
     console.file.close()
     return folder
 
@@ -151,7 +154,7 @@ def test_stages_go_on_from_the_chain_at_hand_picked_rates(ran):
     first, second = walk(planned, Chain("hand-picked", 0), store.measured)
     assert second[0].last.key == msgspec.structs.replace(first[0], looks=1).key
     assert second[0].weight_decay == 0.1
-    assert first[1].shown
+    assert first[1].result.shown
     for task in plan.tasks:
         grid = {job.before for job in task.all_jobs}
         assert grid == ({None} if "frozen" in task.label.split() else {second[0].before})
@@ -167,7 +170,8 @@ def test_the_second_time_nothing_is_run(ran, street):
     before = {path.name: path.stat().st_mtime_ns for path in (ran / "records").iterdir()}
     plan = make_plan("mine", load_text(ran, TINY), None, ran, device="cpu",
                      console=Console(quiet=True), command="run mine")  # fmt: skip
-    run_plan(plan, Store(ran), ran, workers=1, console=Console(quiet=True))
+    with Local(1) as engine:
+        run_plan(plan, Store(ran), ran, engine=engine, console=Console(quiet=True))
     assert {p.name: p.stat().st_mtime_ns for p in (ran / "records").iterdir()} == before
 
 
@@ -234,7 +238,7 @@ def test_a_missing_run_is_named_with_what_waits_for_it(ran, tmp_path):
     (lesson,), lost = collect_lessons(plan, other)
     assert lost == [(first[0], None)]
     assert lesson.unreached == 2  # the range test and the run of the second stage
-    other.put(Record(first[0], "diverged", end={}))
+    other.put(Record(first[0], Result("diverged", end={})))
     (lesson,), lost = collect_lessons(plan, other)
     assert (lost, lesson.unreached, lesson.planned) == ([], 0, 10)
     row = lesson.chains[(lesson.chains.pilot == SUGGESTED) & (lesson.chains.seed == 1)]
@@ -269,8 +273,8 @@ def test_number_formats_are_those_of_the_stage_or_of_the_whole_chain(tmp_path, s
 
     def find(job):
         if job.kind == "sweep":
-            return Record(job, "ok", curve=RecordedCurve.of(flat))
-        return Record(job, "ok", end={"loss": 1.0})
+            return Record(job, Result("ok", curve=RecordedCurve.of(flat)))
+        return Record(job, Result("ok", end={"loss": 1.0}))
 
     walked = [job for job, _ in walk(lesson, Chain("hand-picked", 0), find)]
     assert [job.precision for job in walked] == ["fp32", "fp16"]
@@ -278,20 +282,21 @@ def test_number_formats_are_those_of_the_stage_or_of_the_whole_chain(tmp_path, s
     assert {job.precision for job in plan.tasks[1].jobs} == {"fp16"}
 
 
-def test_what_failed_is_not_tried_again_in_the_same_call(ran, tmp_path, monkeypatch):
+def test_what_failed_is_not_tried_again_in_the_same_call(ran, tmp_path):
     plan, store = load_plan(ran), Store(tmp_path)
     asked = []
 
-    def fail(orders, **settings):
-        asked.extend(order.job.key for order in orders)
-        for order in orders:
-            kept = Store(ran).get(order.job)
-            # range tests run out of time, all else ends as it did
-            late = Record(order.job, "timeout", error="too long")
-            yield late if order.job.kind == "sweep" or kept is None else kept
+    class Late:
+        """Range tests run out of time, all else ends as it did."""
 
-    monkeypatch.setattr(run, "run_jobs", fail)
-    run._run_chains(plan, plan.lessons[0], store, tmp_path, 1, Console(quiet=True))
+        def run(self, orders, limit):
+            asked.extend(order.job.key for order in orders)
+            for order in orders:
+                kept = Store(ran).get(order.job)
+                late = order.job.kind == "sweep" or kept is None
+                yield Outcome(Record(order.job, Result("timeout")) if late else kept)
+
+    run._run_chains(plan, plan.lessons[0], store, tmp_path, Late(), Console(quiet=True))
     assert len(asked) == len(set(asked))
     assert len(asked) == 2 + 2 + 2  # both stages at hand-picked rates; the first range tests
 

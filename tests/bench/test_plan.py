@@ -10,9 +10,9 @@ from rich.console import Console
 from test_suite import GOOD
 
 from lrsuggest.bench.collect import collect
-from lrsuggest.bench.jobs import Record, RecordedCurve
+from lrsuggest.bench.jobs import Record, RecordedCurve, Result
 from lrsuggest.bench.plan import FRESH, chased, make_plan, refined
-from lrsuggest.bench.planned import load_plan, save_plan
+from lrsuggest.bench.planned import Plan, load_plan, save_plan
 from lrsuggest.bench.run import _following
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load
@@ -145,18 +145,19 @@ def test_what_follows_is_refined_where_no_run_diverged_and_chased_where_asked(tm
     losses = {(1e-3, 0): 1.0, (1e-3, 1): 1.2, (1e-2, 0): 0.8, (1e-2, 1): 0.9, (1e-1, 0): 0.1}
     for each in task.grid:
         loss = losses.get((each.rates[0], each.seed))
-        store.put(Record(each, "ok", end={"loss": loss}) if loss
-                  else Record(each, "diverged", end={}))  # fmt: skip
+        store.put(Record(each, Result("ok", end={"loss": loss}) if loss
+                         else Result("diverged", end={})))  # fmt: skip
     for each in task.jobs:  # a shorter run that is better does not choose
         if each.kind == "run" and each.steps == 10:
-            store.put(Record(each, "ok", end={"loss": 0.01 * each.rates[0]}))
+            store.put(Record(each, Result("ok", end={"loss": 0.01 * each.rates[0]})))
     assert _following(task, store) == refined(task, 1e-2)
     eager = msgspec.structs.replace(task, chase=True, refine=None)
     rates = np.geomspace(1e-7, 10, 60)
     curve = Curve(rates, 1 - 0.5 / (1 + (1 / rates)))
     for each in task.jobs:
         if each.kind == "sweep":
-            store.put(Record(each, "ok", start={"loss": 2.0}, curve=RecordedCurve.of(curve)))
+            result = Result("ok", start={"loss": 2.0}, curve=RecordedCurve.of(curve))
+            store.put(Record(each, result))
     found = _following(eager, store)
     assert found
     assert all(not 1e-3 <= j.rates[0] <= 1e-1 for j in found)
@@ -208,3 +209,8 @@ def test_every_entry_of_the_evidence_can_be_planned(evidence):
         assert sweep.seeds >= 2
     every = [msgspec.structs.asdict(entry) for entry in evidence.entry]
     assert all(every.count(each) == 1 for each in every)
+
+
+def test_a_kind_of_job_may_have_a_limit_of_its_own():
+    plan = Plan("s", "t", "c", 600.0, (), limits_s={"sweep": 60.0})
+    assert [plan.limit_of(kind) for kind in ("sweep", "run", "test")] == [60.0, 600.0, 600.0]

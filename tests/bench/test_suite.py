@@ -1,9 +1,7 @@
 import pytest
 
-from lrsuggest.bench.jobs import Job, Record, RecordedCurve
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs import Job
 from lrsuggest.bench.suite import load, suite_names
-from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.lesson import Leg
 
@@ -67,6 +65,8 @@ def test_the_quick_suite_measures_what_it_should():
         (("[[entry]]", "[refine]\nseedz = 1\n[[entry]]"), r"`seedz` - at `\$\.refine`"),
         (("rates = [1e-3, 1e-2]", "[rates]\nadam = [1e-3, 1e-2]"), r"rates needs two or more"),
         (("title", "[title"), "toml"),
+        (("[[entry]]", "[limits_s]\nrun = 0\n[[entry]]"), r"above 0 seconds - at `\$\.limits_s`"),
+        (("[[entry]]", "[limits_s]\nswim = 9\n[[entry]]"), r"'swim'.*`\$\.limits_s"),
     ],
 )
 def test_a_bad_suite_names_file_and_path(tmp_path, change, says):
@@ -129,33 +129,3 @@ def test_a_run_is_the_last_stage_of_what_goes_on_from_it():
     assert second.last == job(stage="frozen", weight_decay=0.1, precision="bf16")
     assert third.last == second
     assert "stage 3" in third.label
-
-
-def test_records_come_back_whole(tmp_path):
-    store = Store(tmp_path)
-    curve = Curve([1e-3, 1e-2, 1e-1], [2.0, 1.0, float("nan")], skipped=[0, 1, 0],
-                  ended="non-finite")  # fmt: skip
-    record = Record(job(kind="sweep"), "ok", 1.5, {"loss": 2.0}, curve=RecordedCurve.of(curve))
-    store.put(record)
-    back = store.measured(record.job)
-    assert back == record
-    assert back.curve.curve().to_json() == curve.to_json()
-    assert [p.name for p in store.folder.iterdir()] == [f"{record.job.key}.json"]
-
-
-def test_failed_and_torn_records_are_measured_anew(tmp_path):
-    store = Store(tmp_path)
-    assert store.get(job()) is None
-    store.put(Record(job(), "timeout", error="stopped after 9 s"))
-    assert store.get(job()).status == "timeout"
-    assert store.measured(job()) is None
-    store.put(Record(job(), "diverged", end={}))
-    assert store.measured(job()) is not None
-    (store.folder / f"{job().key}.json").write_text('{"job": ')
-    assert store.measured(job()) is None
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
-        Store(tmp_path / "file" / "out")

@@ -3,6 +3,7 @@
 import math
 from shutil import rmtree
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -99,11 +100,34 @@ def test_the_same_job_twice_ends_bitwise_the_same(insects):
         found.append(run(thawed(looks=2), insects))
     first, second = found
     assert first.status == "ok"
-    assert first.end == second.end
-    assert first.losses == second.losses
-    assert first.trace == second.trace
+    assert first.result.end == second.result.end
+    assert first.result.losses == second.result.losses
+    assert first.result.trace == second.result.trace
     other = run(thawed(seed=1, looks=2), insects)
-    assert other.losses != first.losses, "another seed, another order"
+    assert other.result.losses != first.result.losses, "another seed, another order"
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_checkpoint_that_was_changed_is_trained_anew(insects, sealed):
+    expected = frozen_end(insects, 3, 1e-2)
+    begin(thawed(), insects)
+    (path,) = (insects.parent / "checkpoints").glob(f"{last_key(thawed())}.pt")
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    if sealed:
+        path.write_bytes(whole[:half] + b"\xff" * 8 + whole[half + 8 :])
+    else:  # as older versions left it, and cut short
+        path.write_bytes(whole[:half])
+        path.with_name(f"{path.name}.blake2b").unlink()
+    worker._weights.cache_clear()
+    assert same(begin(thawed(), insects).model.state_dict(), expected)
+    assert path.stat().st_size == len(whole)
+    worker._weights.cache_clear()
+    assert same(begin(thawed(), insects).model.state_dict(), expected)
+
+
+def last_key(asked):
+    return msgspec.structs.replace(asked.last, looks=1).key
 
 
 def test_halves_average_to_the_whole(digits):
@@ -125,15 +149,15 @@ def test_halves_average_to_the_whole(digits):
 def test_the_start_is_measured_once_batch_norms_have_seen_data(digits):
     sweep = {"kind": "sweep", "rates": (1e-5, 1.0), "steps": 20}
     normed = job(**sweep)
-    start = run(normed, digits).start
+    start = run(normed, digits).result.start
     raw = begin(normed, digits).evaluate()
     assert start.keys() >= {"loss", "accuracy", "loss_probe", "loss_score"}
     assert abs(start["loss"] - raw["loss"]) > 1e-3
     calm = job(**sweep, model="linear")  # no norms: nothing else may have changed
-    assert run(calm, digits).start["loss"] == pytest.approx(
+    assert run(calm, digits).result.start["loss"] == pytest.approx(
         begin(calm, digits).evaluate()["loss"], rel=1e-5
     )
-    assert run(job(**{**sweep, "seed": 1}), digits).start is None
+    assert run(job(**{**sweep, "seed": 1}), digits).result.start is None
 
 
 def test_the_start_is_the_same_whatever_ran_before(insects):
@@ -141,16 +165,16 @@ def test_the_start_is_the_same_whatever_ran_before(insects):
     for noise in (1, 2):
         torch.manual_seed(noise)
         asked = thawed(kind="sweep", stage="frozen", before=None, rates=(1e-6, 1e-2), steps=12)
-        found.append(run(asked, insects).start)
+        found.append(run(asked, insects).result.start)
     assert found[0] == found[1]
 
 
 def test_a_sweep_keeps_its_curve(digits):
     record = run(job(kind="sweep", rates=(1e-5, 1e-1), steps=30), digits)
-    assert (record.status, record.end, record.losses) == ("ok", None, None)
-    assert record.curve.lr[0] == pytest.approx(1e-5)
-    assert len(record.curve.lr) == len(record.curve.loss) > 10
-    assert record.versions["torch"]
+    assert (record.status, record.result.end, record.result.losses) == ("ok", None, None)
+    assert record.result.curve.lr[0] == pytest.approx(1e-5)
+    assert len(record.result.curve.lr) == len(record.result.curve.loss) > 10
+    assert record.provenance.versions["torch"]
 
 
 def test_a_slice_spreads_the_rates_over_the_layers(insects):
@@ -158,36 +182,36 @@ def test_a_slice_spreads_the_rates_over_the_layers(insects):
     learner = begin(asked, insects)
     direct = fit_one_cycle(learner, slice(1e-5, 1e-2), steps=3, seed=2)
     record = run(asked, insects)
-    assert record.losses == direct.loss.tolist()
-    assert record.end == halves(learner, asked, insects)
+    assert record.result.losses == direct.loss.tolist()
+    assert record.result.end == halves(learner, asked, insects)
     flat = run(thawed(rates=(1e-2,), seed=2, stage="finetune", before=None), insects)
-    assert flat.end != record.end
+    assert flat.result.end != record.result.end
 
 
 def test_a_constant_schedule_is_a_constant_rate(digits):
     asked = job(schedule="constant", rates=(1e-2,), steps=20)
     direct = fit_constant(begin(asked, digits), 1e-2, steps=20, seed=0)
     record = run(asked, digits)
-    assert record.losses == direct.loss.tolist()
-    assert record.losses != run(job(rates=(1e-2,), steps=20), digits).losses
+    assert record.result.losses == direct.loss.tolist()
+    assert record.result.losses != run(job(rates=(1e-2,), steps=20), digits).result.losses
 
 
 def test_looks_leave_a_trace_and_nothing_else(digits):
     once = run(job(steps=20, rates=(1e-2,)), digits)
     often = run(job(steps=20, rates=(1e-2,), looks=5), digits)
-    assert once.trace == []
-    assert [step for step, _ in often.trace] == [4, 8, 12, 16]
-    assert often.trace[-1][1] < often.trace[0][1]
-    assert often.end == once.end
-    assert often.losses == once.losses
-    assert once.end["loss_probe"] != once.end["loss_score"]
+    assert once.result.trace == []
+    assert [step for step, _ in often.result.trace] == [4, 8, 12, 16]
+    assert often.result.trace[-1][1] < often.result.trace[0][1]
+    assert often.result.end == once.result.end
+    assert often.result.losses == once.result.losses
+    assert once.result.end["loss_probe"] != once.result.end["loss_score"]
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
 @pytest.mark.parametrize("looks", [1, 5])
 def test_a_diverged_run_has_an_empty_end(digits, schedule, looks):
     record = run(job(rates=(1e30,), steps=30, schedule=schedule, looks=looks), digits)
-    assert (record.status, record.end, record.error) == ("diverged", {}, None)
-    assert len(record.losses) < 30
-    assert all(x is None or math.isfinite(x) for x in record.losses)
-    assert all(math.isfinite(loss) for _, loss in record.trace)
+    assert (record.status, record.result.end, record.provenance.error) == ("diverged", {}, None)
+    assert len(record.result.losses) < 30
+    assert all(x is None or math.isfinite(x) for x in record.result.losses)
+    assert all(math.isfinite(loss) for _, loss in record.result.trace)

@@ -208,6 +208,9 @@ def test_the_fingerprint_follows_names_and_bytes(tmp_path):
     (tmp_path / "b").write_text("33")
     assert catalog.fingerprint(tmp_path, cache) == catalog.fingerprint(tmp_path)
     assert len(list(cache.iterdir())) == 2
+    for kept in cache.iterdir():  # a write that was cut short is not believed
+        kept.write_text("00ff")
+    assert catalog.fingerprint(tmp_path, cache) == catalog.fingerprint(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from lrsuggest.tasks.data.readers import (
     read_digits,
     read_face_landmarks,
 )
-from lrsuggest.tasks.data.resident import Resident, atomic, cached
+from lrsuggest.tasks.data.resident import Resident, cached
+from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.data.synthetic import CODES, write_street
 
 

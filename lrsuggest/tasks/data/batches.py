@@ -63,34 +63,39 @@ class Batches:
         chosen = np.flatnonzero(data.valid != train)
         if half is not None:
             chosen = chosen[half::2]
-        self._inputs = torch.from_numpy(data.inputs[chosen]).to(device)
-        self._targets = torch.from_numpy(data.targets[chosen]).to(device)
+        if torch.device(device).type == "cpu":  # no copy: other processes may share these data
+            self._inputs, self._targets = map(torch.from_numpy, (data.inputs, data.targets))
+            self._rows = torch.from_numpy(chosen)
+        else:  # no more than this split
+            self._inputs = torch.from_numpy(data.inputs[chosen]).to(device)
+            self._targets = torch.from_numpy(data.targets[chosen]).to(device)
+            self._rows = torch.arange(len(chosen), device=device)
         self._mirror = torch.tensor(data.mirror, device=device) if data.mirror else None
         self._size = data.size if data.mirror else (0, 0)
         self._train = train
         self._flips = flips and train
-        self.batch_size = min(batch_size, len(self._inputs))
+        self.batch_size = min(batch_size, len(self._rows))
         self.generator = torch.Generator().manual_seed(0)
 
     @property
     def examples(self) -> int:
         """How many examples there are."""
-        return len(self._inputs)
+        return len(self._rows)
 
     def __len__(self) -> int:
-        n = len(self._inputs)
+        n = len(self._rows)
         return n // self.batch_size if self._train else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        n = len(self._inputs)
+        n = len(self._rows)
         order = torch.randperm(n, generator=self.generator) if self._train else torch.arange(n)
         flipped = torch.rand(n, generator=self.generator) < 0.5 if self._flips else None
         for index in range(len(self)):
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-            rows = rows.to(self._inputs.device)
-            inputs, targets = self._inputs[rows], self._targets[rows]
+            places = self._rows[rows.to(self._rows.device)]
+            inputs, targets = self._inputs[places], self._targets[places]
             if flipped is not None:
-                chosen = flipped[rows.cpu()].to(rows.device)
+                chosen = flipped[rows].to(places.device)
                 inputs, targets = flip(inputs, targets, chosen, self._mirror)
             if inputs.dtype == torch.uint8:
                 inputs = inputs.float().div_(127.5).sub_(1)

@@ -3,17 +3,21 @@
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 import msgspec
 
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
+from lrsuggest.tasks.data.sealed import atomic
 
+_NAME = re.compile(r"\w[\w-]*", re.ASCII)
+_DIGEST = re.compile("[0-9a-f]{16}")
 T = TypeVar("T")
 Kind = Literal[
     "classification", "segmentation", "points", "regression", "language",
@@ -138,14 +142,30 @@ def read_toml(path: Path, kind: type[T]) -> T:
         return msgspec.toml.decode(path.read_bytes(), type=kind, strict=False)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
 @cache
 def datasets() -> dict[str, Dataset]:
     """Return every dataset by name."""
-    table = read_toml(shipped("datasets.toml"), dict[str, Dataset])
+    return read_catalog(shipped("datasets.toml"))
+
+
+def read_catalog(path: Path) -> dict[str, Dataset]:
+    """Read a file like datasets.toml.
+
+    Raises:
+        UserError: it cannot be read, or a name in it leads out of its folder.
+    """
+    table = read_toml(path, dict[str, Dataset])
+    for name, each in table.items():
+        folder = PurePosixPath(each.folder or name)
+        if not _NAME.fullmatch(name) or folder.is_absolute() or ".." in folder.parts:
+            raise UserError(
+                f"{path}: {name!r} and its folder {str(folder)!r} must be plain names below the "
+                "data folder"
+            )
     return {name: msgspec.structs.replace(each, name=name) for name, each in table.items()}
 
 
@@ -234,14 +254,14 @@ def fingerprint(
     stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None
-    if kept and kept.exists():
-        return kept.read_text("ascii")
+    if kept and kept.exists() and _DIGEST.fullmatch(known := kept.read_text("ascii", "replace")):
+        return known
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(digest.hexdigest(), "ascii")
+        with atomic(kept) as file:
+            file.write(digest.hexdigest().encode())
     return digest.hexdigest()

@@ -23,6 +23,7 @@ from lrsuggest.tasks.data.texts import (
 )
 
 Split = Literal["valid", "test"]
+_FAR = 1e6  # pixels
 _FRAMES = (".png", ".jpg", ".jpeg")
 
 
@@ -224,7 +225,13 @@ def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Res
                 ) from None
         image = open_image(frame)
         scale = np.array([size[1] / image.width, size[0] / image.height])
-        xy = project(_head_centre(frame), calibrations[frame.parent])
+        with np.errstate(all="ignore"):
+            xy = project(_head_centre(frame), calibrations[frame.parent])
+        if not (np.abs(xy) < _FAR).all():  # NaN included
+            raise UserError(
+                f"the pose of {frame} and rgb.cal give no point of the image; restore both from "
+                "the archive"
+            )
         points[index, 0] = (xy + 0.5) * scale - 0.5
         images[index] = pixels(image, size)
         progress(index + 1, len(frames))

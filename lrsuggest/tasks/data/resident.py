@@ -1,15 +1,26 @@
 """Data read once, resized once, kept as small as they come in memory and on disk."""
 
 import contextlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lrsuggest.tasks.data.sealed import intact, sealed
+
+# What reading an archive of arrays may raise, by the libraries that do it.
+_DAMAGE = (
+    OSError, ValueError, LookupError, EOFError, TypeError, ArithmeticError, MemoryError,
+    RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_LENGTHS = 26  # bytes of a ZIP entry's own header before the lengths of its name and extra field
 
 Size = tuple[int, ...]  # (height, width) of images, (tokens,) of texts, () of tables
 
@@ -43,40 +54,17 @@ class Resident:
         return self.inputs.shape[2], self.inputs.shape[3]
 
 
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            # mkstemp makes a private file; the result is to be as readable as any other.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(handle, 0o666 & ~mask)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
 def cached(path: Path, read: Callable[[], Resident]) -> Resident:
-    """Return what lies at `path`, or read the data and leave them there for the next time."""
-    if path.exists():
-        with np.load(path, allow_pickle=False) as held:
-            return Resident(
-                held["inputs"],
-                held["targets"],
-                held["valid"],
-                tuple(held["classes"].tolist()),
-                tuple(held["mirror"].tolist()),
-            )
+    """Return what lies at `path`, or read the data and leave them there for the next time.
+
+    Images are not copied into memory: all processes that use them share the file's pages. A file
+    that was changed or damaged since it was written is made anew.
+    """
+    if intact(path):
+        with contextlib.suppress(_DamagedError):
+            return _load(path)
     data = read()
-    with atomic(path) as file:
+    with sealed(path) as file:
         np.savez(
             file,
             inputs=data.inputs,
@@ -86,3 +74,38 @@ def cached(path: Path, read: Callable[[], Resident]) -> Resident:
             mirror=np.array(data.mirror, dtype=np.int64),
         )
     return data
+
+
+class _DamagedError(ValueError):
+    """This file holds no prepared data."""
+
+
+def _load(path: Path) -> Resident:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inputs, targets, valid, classes, mirror = (
+                _array(archive, path, name)
+                for name in ("inputs", "targets", "valid", "classes", "mirror")
+            )
+    except _DAMAGE as error:
+        raise _DamagedError(str(error)) from None
+    return Resident(inputs, targets, valid, tuple(classes.tolist()), tuple(mirror.tolist()))
+
+
+def _array(archive: zipfile.ZipFile, path: Path, name: str) -> NDArray[Any]:
+    """Read an array of an .npz, bytes by mapping the file, which numpy does for .npy only."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        major = np.lib.format.read_magic(file)[0]
+        header = "read_array_header_1_0" if major == 1 else "read_array_header_2_0"
+        shape, fortran, dtype = getattr(np.lib.format, header)(file)
+        begin = file.tell()
+    if dtype != np.uint8 or fortran or info.compress_type != zipfile.ZIP_STORED:
+        with archive.open(info) as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            return array
+    with open(path, "rb") as raw:
+        raw.seek(info.header_offset + _LENGTHS)
+        begin += sum(struct.unpack("<HH", raw.read(4)))
+    # Copy on write: torch wants memory that may be written to, and nobody writes.
+    return np.memmap(path, dtype, "c", info.header_offset + _LENGTHS + 4 + begin, shape)

@@ -1,0 +1,158 @@
+"""A dask cluster on this machine: real scheduler, real workers, and all that befalls them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from test_cli import bench
+
+from lrsuggest.bench.__main__ import main
+from lrsuggest.bench.records import decode
+
+pytest.importorskip("distributed", reason="the extra cluster is not installed")
+
+SUITE = """
+title = "Cluster"
+chase = false
+[sweep]
+start = 1e-4
+steps = 40
+[[entry]]
+dataset = "digits"
+stage = "scratch"
+sizes = [[8, 8]]
+batch = 64
+steps = 250
+rates = [3e-3, 1e-2, 3e-2, 1e-1]
+seeds = 3
+"""
+
+
+class Cluster:
+    """A scheduler and its workers, all of them processes that can be killed."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.processes = []
+
+    def start(self, *words):
+        log = open(self.folder / "cluster.log", "ab")  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words, "--no-dashboard"], cwd=self.folder, stdout=log,
+            stderr=log,
+        )  # fmt: skip
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def scheduler(self):
+        return self.start("scheduler", "--host", "127.0.0.1", "--port", str(self.port))
+
+    def worker(self):
+        return self.start("worker", self.address, "--nthreads", "1", "--no-nanny")
+
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = Cluster(tmp_path)
+    yield made
+    made.stop()
+
+
+def until(happens, seconds=120):
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def busy(worker):
+    """Whether a worker has a child at work."""
+    return any(p.cpu_times().user > 1 for p in psutil.Process(worker.pid).children())
+
+
+def test_a_killed_a_late_and_a_slow_worker_and_a_new_scheduler_change_no_result(tmp_path, cluster):
+    (tmp_path / "s.toml").write_text(SUITE)
+    scheduler, killed, slow = cluster.scheduler(), cluster.worker(), cluster.worker()
+    with open(tmp_path / "driver.log", "wb") as log:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "lrsuggest.bench", "run", "s.toml", "--out", "out",
+             "--scheduler", cluster.address],
+            cwd=tmp_path, stdout=log, stderr=log,
+        )  # fmt: skip
+    said = tmp_path / "driver.log"
+    records = tmp_path / "out" / "records"
+    until(lambda: records.exists() and busy(killed))
+    kin = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    assert not psutil.wait_procs(kin, timeout=5)[1], "its child has ended with it"
+    slow.send_signal(signal.SIGSTOP)
+    late = cluster.worker()
+    until(lambda: len(list(records.glob("*.json"))) >= 3)
+    slow.send_signal(signal.SIGCONT)
+    assert driver.poll() is None, said.read_text()
+    done = {path: path.read_bytes() for path in records.glob("*.json")}
+    for process in (scheduler, late, slow):  # a restart of the cluster, work in flight
+        process.kill()
+        process.wait()
+    cluster.scheduler(), cluster.worker(), cluster.worker()
+    assert driver.wait(240) == 0, said.read_text()
+    assert "what was in flight there is submitted anew" in said.read_text()
+    assert len(done) < 14
+    assert all(path.read_bytes() == text for path, text in done.items())
+    here = bench("run", "s.toml", "--out", "here", "--workers", "2", cwd=tmp_path)
+    assert here.returncode == 0, here.stderr
+    found = {
+        folder: {p.name: decode(p.read_bytes()).result for p in (tmp_path / folder).rglob("*.json")
+                 if p.parent.name == "records"}
+        for folder in ("out", "here")
+    }  # fmt: skip
+    assert len(found["here"]) >= 14
+    assert found["out"] == found["here"]
+
+
+def test_a_stopped_driver_leaves_no_child_on_the_workers(tmp_path, cluster):
+    (tmp_path / "s.toml").write_text(SUITE.replace("steps = 250", "steps = 100000"))
+    cluster.scheduler()
+    worker = cluster.worker()
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "lrsuggest.bench", "run", "s.toml", "--out", "out",
+         "--scheduler", cluster.address],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until(lambda: len(list((tmp_path / "out").glob("records/*"))) >= 2 and busy(worker))
+    (child,) = psutil.Process(worker.pid).children()
+    driver.kill()
+    driver.wait()
+    until(lambda: not psutil.pid_exists(child.pid) or child.status() == "zombie", 30)
+    assert worker.poll() is None
+
+
+def test_mistakes_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.toml").write_text(SUITE)
+    away = ["run", "s.toml", "--scheduler", "tcp://127.0.0.1:9"]
+    assert main([*away, "--workers", "2"]) == 2
+    assert "with --scheduler the cluster has its own" in capsys.readouterr().err
+    done = bench(*away, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the scheduler tcp://127.0.0.1:9 does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+    shutil.rmtree(tmp_path / "reports")
+    assert os.listdir(tmp_path) == ["s.toml"]
