@@ -112,6 +112,15 @@ def collect_lessons(
     return found, failed
 
 
+def strays(plan: Plan, store: Store) -> list[str]:
+    """Return the keys of the records that belong to no planned run."""
+    known = {job.key for task in plan.tasks for job in task.all_jobs}
+    for lesson in plan.lessons:
+        for chain in lesson.chains:
+            known |= {job.key for job, _ in walk(lesson, chain, store.get)}
+    return sorted({path.stem for path in store.folder.glob("*.json")} - known)
+
+
 def _lesson(
     lesson: PlannedLesson,
     walks: dict[Chain, list[tuple[Job, Record | None]]],

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.svg import figure
@@ -14,9 +15,12 @@ from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.verdicts import Comparison
 from lrsuggest.report.pictures import predictions
-from lrsuggest.report.text import rate
+from lrsuggest.report.svg import BLUE, GOLD, INK, SOFT, inline
+from lrsuggest.report.text import loss, rate
 
-_COLOURS = {HAND_PICKED: "#E69F00", "suggested": "#0072B2"}
+_COLOURS = {HAND_PICKED: GOLD, "suggested": BLUE}
+_MARKS = {HAND_PICKED: "*", "suggested": "o"}
+_MOST = 200  # points of a curve drawn; the steps between are averaged
 
 
 def spread(low: float, top: float) -> str:
@@ -88,32 +92,53 @@ def _whole(lesson: LessonEvidence) -> bool:
     return {HAND_PICKED, SUGGESTED} <= set(last[last.status == "ok"].pilot)
 
 
+def _thinned(values: Floats) -> Floats:
+    """Average neighbours until at most _MOST points remain; what is not finite stays so."""
+    part = -(-len(values) // _MOST)
+    return np.array([values[at : at + part].mean() for at in range(0, len(values), part)])
+
+
 def trace_figure(name: str, traces: Sequence[Trace]) -> str:
-    """Draw training and validation losses over the steps, and the rates below on their own axis."""
-    with figure(name) as (axes, out):
-        right = axes.twinx()
+    """Draw training and validation losses over the steps, and the rates below on the same."""
+    with figure(name, (5.2, 4.4)) as (first, out):
+        whole = first.figure
+        assert isinstance(whole, Figure)
+        first.remove()
+        top, bottom = whole.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
         for trace in traces:
             colour = _COLOURS[trace.pilot]
-            steps = np.arange(1, len(trace.loss) + 1)
-            axes.plot(steps, trace.loss, color=colour, lw=0.9, alpha=0.75,
-                      label=f"training loss, {trace.pilot}")  # fmt: skip
+            steps = np.arange(1.0, len(trace.loss) + 1)
+            top.plot(_thinned(steps), _thinned(trace.loss), color=colour, lw=0.9, alpha=0.75,
+                     label=f"training loss, {trace.pilot}")  # fmt: skip
             if trace.looks:
-                axes.plot(*zip(*trace.looks, strict=True), "o", color=colour, mec="black", ms=6,
-                          label=f"validation loss, {trace.pilot}")  # fmt: skip
-            right.plot(steps, trace.lr, "--", color=colour, lw=1.2)
+                top.plot(*zip(*trace.looks, strict=True), _MARKS[trace.pilot], color=colour,
+                         mec=INK, mew=0.6, ms=11 if trace.pilot == HAND_PICKED else 6,
+                         label=f"validation loss, {trace.pilot}")  # fmt: skip
+            bottom.plot(_thinned(steps), _thinned(trace.lr), color=colour, lw=1.3,
+                        ls="--" if trace.pilot == HAND_PICKED else "-")  # fmt: skip
         finite = np.concatenate([t.loss[np.isfinite(t.loss)] for t in traces])
         if len(finite) and finite.min() > 0 and finite.max() > 8 * np.median(finite):
-            axes.set_yscale("log")
-        right.set_yscale("log")
-        axes.plot([], [], "--", color="0.4", label="learning rate (right)")
-        axes.set_xlabel("optimizer step")
-        axes.set_ylabel("loss")
-        right.set_ylabel("learning rate")
+            top.set_yscale("log")
+        bottom.set_yscale("log")
+        bottom.yaxis.set_major_formatter(FuncFormatter(lambda y, _: rate(y)))
+        bottom.yaxis.set_minor_locator(NullLocator())
+        for axes in (top, bottom):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=9, labelcolor=INK, color=SOFT)
+        bottom.set_xlabel("optimizer step")
+        top.set_ylabel("loss")
+        bottom.set_ylabel("learning rate")
         # Its last steps are next to nothing, and would leave the axis to themselves.
-        right.set_ylim(bottom=max(float(t.lr.max()) for t in traces) * 1e-3)
-        axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
-                    bbox_to_anchor=(0.5, -0.14))  # fmt: skip
+        bottom.set_ylim(bottom=max(float(t.lr.max()) for t in traces) * 1e-3)
+        top.legend(fontsize=8, frameon=False, ncols=2, loc="lower center",
+                   bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     return out[0]
+
+
+def _looks(trace: Trace) -> str:
+    """A chain's validation losses in words, the figure's twin."""
+    said = ", ".join(f"{loss(value)} at step {step}" for step, value in trace.looks)
+    return f"{trace.pilot}: {said or 'none'}; highest rate {rate(float(trace.lr.max()))}"
 
 
 def _stage(lesson: LessonEvidence, row: Mapping[Any, Any], ident: str) -> dict[str, Any]:
@@ -123,7 +148,14 @@ def _stage(lesson: LessonEvidence, row: Mapping[Any, Any], ident: str) -> dict[s
     return {
         **row,
         "pilots": pilots,
-        "figure": Markup(trace_figure(f"{ident}-{row['number']}", traces)) if traces else None,
+        "looks": [_looks(trace) for trace in traces],
+        "figure": inline(
+            trace_figure(f"{ident}-{row['number']}", traces),
+            f"Losses and rates over the steps of the {pilots} chains; the validation losses "
+            "stand below",
+        )
+        if traces
+        else None,
         "picture": predictions(traces),
     }
 
