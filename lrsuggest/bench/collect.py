@@ -58,7 +58,8 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
             for r in runs
         ]
     )
-    made = {name: {r.versions[name] for r in records} for r in records[:1] for name in r.versions}
+    names = dict.fromkeys(name for r in records for name in r.versions)
+    made = {name: {r.versions.get(name, "not recorded") for r in records} for name in names}
     facts = {
         "model": task.dataset.model,
         "batch": str(task.batch),

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from lrsuggest.bench.jobs import Job, Order, Record, RecordedCurve, data_file, finite
 from lrsuggest.errors import UserError
+from lrsuggest.resources import revision
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
 from lrsuggest.tasks.data.resident import Resident, atomic
@@ -38,6 +39,8 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "source tree"
+    if source := revision():
+        found["source"] = source
     return found
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.drawing import marks
@@ -78,7 +78,7 @@ def task_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -> st
         first.remove()
         whole.set_layout_engine("none")  # it would draw everything twice to find its margins
         tall = 0.75 + sum(shares)
-        room = {"left": 0.125, "right": 0.99, "top": 1 - 0.05 / tall, "bottom": 0.5 / tall}
+        room = {"left": 0.125, "right": 0.972, "top": 1 - 0.05 / tall, "bottom": 0.5 / tall}
         top, middle, bottom = whole.subplots(
             3, 1, sharex=True, gridspec_kw={"height_ratios": shares, "hspace": 0.07, **room}
         )
@@ -180,6 +180,7 @@ def _response(axes: Axes, response: Response | None) -> None:
     if best > 0 and ceiling > 8 * best:
         axes.set_yscale("log")
         axes.set_ylim(best * 0.9, ceiling * 1.1)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.2g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:

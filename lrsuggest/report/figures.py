@@ -27,7 +27,7 @@ def slug(name: str) -> str:
 def _regret_axis(axes: Axes) -> None:
     """Set an x axis on which .01 and .5 can both be read: the square root, from 0."""
     axes.set_xscale("function", functions=(_root, np.square))
-    axes.set_xlim(0, _TICKS[-1])
+    axes.set_xlim(0, _TICKS[-1] + 0.06)
     axes.set_xticks(_TICKS, [f"{tick:g}".removeprefix("0") or "0" for tick in _TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -54,7 +54,9 @@ def forest_figure(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
                       ms=10 if each == "person" else 7, mec=INK, mew=0.7)  # fmt: skip
             axes.plot(ends[2], at, "|", color=INK, ms=9, mew=1.4)
             axes.plot(ends[3], at, "x", color=INK, ms=6, mew=1.4)
-        axes.set_yticks(range(len(rows)), [row["contestant"] for row in rows])
+        few = ["" if row["whole"] else f" ({row['tasks']} tasks)" for row in rows]
+        names = [row["contestant"] + said for row, said in zip(rows, few, strict=True)]
+        axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

@@ -1,8 +1,9 @@
 """The part of the report that tells of lessons: verdicts, tables, and what was trained."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.verdicts import Comparison
 from lrsuggest.report.pictures import predictions
 from lrsuggest.report.svg import BLUE, GOLD, INK, SOFT, inline
-from lrsuggest.report.text import loss, rate
+from lrsuggest.report.text import listed, loss, rate, records
 
 _COLOURS = {HAND_PICKED: GOLD, "suggested": BLUE}
 _MARKS = {HAND_PICKED: "*", "suggested": "o"}
@@ -64,26 +65,41 @@ def verdict(against: Comparison | None) -> str:
     return f"{against.verdict}, {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
-def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[tuple[str, str]]:
+class Validated(NamedTuple):
+    """Whether something was validated on real data: what, "yes", "in part" or "no", and with what.
+
+    `said` names the lessons, or says why there are none.
+    """
+
+    what: str
+    state: str
+    said: str
+
+
+def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[Validated]:
     """Return what of CamVid, BIWI, sizes and fp16 was validated on real data, and what was not."""
     done = [each for each in lessons if _whole(each)]
-    said = []
+    found = []
     for family, name in (("camvid", "CamVid"), ("biwi", "BIWI")):
         held = [
-            f"{e.name} at {', '.join(dict.fromkeys(e.stages['size']))} pixels"
+            f"{e.name} ({', '.join(dict.fromkeys(e.stages['size']))})"
             for e in done if e.facts["family"] == family
         ]  # fmt: skip
         lacking = [line.partition(":")[0] for line in absent if line.startswith(family)]
-        held += [f"{each} not validated: data not at hand" for each in lacking]
-        said.append((name, "; ".join(held) or "not validated: not in this suite, or not yet run"))
+        said = ["; ".join(held)] * bool(held)
+        said += [f"data of {listed(lacking)} not at hand"] * bool(lacking)
+        state = "no" if not held else "in part" if lacking else "yes"
+        found.append(Validated(name, state, "; ".join(said) or "not in this suite, or not yet run"))
     ladders = [e.name for e in done if e.stages["size"].nunique() > 1]
-    said.append(("Progressive sizes", ", ".join(ladders) or "not validated: no ladder was run"))
+    found.append(_either("progressive sizes", ladders, "no ladder of sizes was run"))
     half = [e.name for e in done if "fp16" in {*e.chains.precision, *e.stages.precision}]
-    skipped = [e.name for e in lessons if "fp16" in e.facts["skipped"]]
-    why = ("emulated on a CPU, several times slower, so left out" if skipped
-           else "not in this suite")  # fmt: skip
-    said.append(("fp16", ", ".join(half) or f"not validated: {why}"))
-    return said
+    skipped = any("fp16" in e.facts["skipped"] for e in lessons)
+    why = "emulated on a CPU, several times slower" if skipped else "not in this suite"
+    return [*found, _either("fp16", half, why)]
+
+
+def _either(what: str, names: Sequence[str], otherwise: str) -> Validated:
+    return Validated(what, "yes" if names else "no", "; ".join(names) or otherwise)
 
 
 def _whole(lesson: LessonEvidence) -> bool:
@@ -160,6 +176,23 @@ def _stage(lesson: LessonEvidence, row: Mapping[Any, Any], ident: str) -> dict[s
     }
 
 
+def overview(lessons: Sequence[LessonEvidence]) -> dict[str, Any]:
+    """Return how every lesson's whole chain ended, in fp32, and the count of verdicts."""
+    rows = []
+    for index, lesson in enumerate(lessons):
+        flown = autopilot(lesson)
+        last = flown[(flown.precision == "fp32") & (flown.number == lesson.stages.number.max())]
+        rows += [{"id": f"lesson{index}", "lesson": lesson, **row} for row in records(last)]
+    counts = Counter(str(row["against"].verdict) for row in rows)
+    said = listed((f"{count} {verdict}" for verdict, count in counts.most_common()), 6)
+    return {
+        "rows": rows,
+        "reading": f"Whole chains at suggested rates, against those at hand-picked ones: {said}."
+        if rows
+        else "No whole chain has come to its end yet.",
+    }
+
+
 def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
     """What the template shows of one lesson."""
     ident = f"lesson{index}"
@@ -176,8 +209,8 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         "stages": [
             _stage(lesson, row, ident) for row in lesson.stages.fillna("").to_dict("records")
         ],
-        "branch": branch.to_dict("records"),
-        "autopilot": flown.to_dict("records"),
+        "branch": records(branch),
+        "autopilot": records(flown),
         "skipped": lesson.facts["skipped"],
         "formats": flown.precision.nunique() > 1,
         "memory": bool(flown.our_peak_mb.notna().any()),

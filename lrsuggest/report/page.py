@@ -110,6 +110,7 @@ def _rest(
         "strip": lesson_part.strip(lessons, story.absent),
         "teacher": worth.teacher(tasks),
         "lessons": [lesson_part.section(i, each, both) for i, each in enumerate(lessons)],
+        "overview": lesson_part.overview(lessons),
         "cost": worth.cost(tasks),
         "human": worth.human(),
         "citations": provenance.citations(both, lessons),

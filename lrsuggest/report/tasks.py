@@ -1,7 +1,7 @@
 """The part of the report on one task: figure, contestants, numbers and how they were made."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from lrsuggest.evidence.statistics import RESOLVED
 from lrsuggest.report.drawing import near, task_figure
 from lrsuggest.report.figures import slug
 from lrsuggest.report.svg import inline, painted
-from lrsuggest.report.text import kind, rate, several, tidy
+from lrsuggest.report.text import kind, rate, several
 
 
 def glyphs() -> Markup:
@@ -45,28 +45,28 @@ def _contestants(here: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for name, group in here.groupby("contestant", sort=False) if len(here) else ():
         picks = group.pick.dropna().to_numpy(float)
-        regrets = group.regret.to_numpy(float)
-        apart = [_span("picks", picks, rate), _span("regret", regrets, tidy), group.note.iloc[0]]
         lost = int(group.abstained.sum())
-        apart += [f"abstained {lost} of {len(group)}"] * bool(lost)
-        apart += ["outside the measured rates"] * bool(group.outside.any())
-        apart += ["diverged"] * bool(group.diverged.any())
+        notes = [group.note.iloc[0]] * bool(group.note.iloc[0])
+        notes += [f"abstained {lost} of {len(group)}"] * bool(lost)
+        notes += ["outside the measured rates"] * bool(group.outside.any())
+        notes += ["diverged"] * bool(group.diverged.any())
         rows.append(
             {
                 "contestant": name, "kind": kind(str(name)), "slug": slug(str(name)),
                 "marked": name in HEURISTICS and HEURISTICS[str(name)].origin != "constant",
                 "pick": float(np.exp(np.log(picks).mean())) if len(picks) else math.nan,
-                "regret": float(regrets.mean()), "apart": "; ".join(filter(None, apart)),
+                "picks": _span(picks), "regret": float(group.regret.mean()),
+                "note": "; ".join(notes),
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (math.isnan(row["regret"]), row["regret"]))
 
 
-def _span(what: str, values: Floats, say: Callable[[float], str]) -> str:
-    """Name the ends of several values, nothing where they are one."""
-    if not len(values) or say(values.min()) == say(values.max()):
+def _span(picks: Floats) -> str:
+    """Name the ends of several picks, nothing where they are one."""
+    if not len(picks) or rate(picks.min()) == rate(picks.max()):
         return ""
-    return f"{what} {say(values.min())} to {say(values.max())}"
+    return f"{rate(picks.min())} to {rate(picks.max())}"
 
 
 def _numbers(task: TaskEvidence) -> list[dict[str, Any]]:

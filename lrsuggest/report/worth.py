@@ -83,9 +83,10 @@ def _steps(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
         "run": float(np.median(run)), "share": share,
         "said": (
             f"A range test took {np.median(test):.0f} optimizer steps on the median task, "
-            f"{test.max():.0f} at most, and no validation pass; a training run here has "
-            f"{np.median(run):.0f}. So it costs {percent(share)} of these short runs, and as many "
-            f"steps beside a run of any length: {percent(float(np.median(test)) / 2000)} of 2,000."
+            f"{test.max():.0f} at most, and no validation pass. The training runs here have "
+            f"{np.median(run):.0f} steps in the median, so it cost {percent(share)} of one; it is "
+            f"no longer before a longer training: {percent(float(np.median(test)) / 2000)} of "
+            "2,000 steps."
         ),
     }  # fmt: skip
 

@@ -2,33 +2,13 @@ import math
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
-from helpers import Reader, sweep_like
+from helpers import Reader
+from report_tasks import EVIL, STORY, evil_story, task
 
-from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.regret import constants
-from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.report.page import Lost, Story, render
 from lrsuggest.report.text import listed, number, percent, rate, signed, tidy
-
-RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1])
-
-
-def task(label="faces 48x48", *, synthetic=False, loss=None, hand_picked=((2e-3, "lesson 3"),)):
-    loss = np.array([[2, 1.5, 1, math.inf], [2, 1.4, 1.1, 2.5]]) if loss is None else loss
-    table = pd.DataFrame(
-        [{"lr": lr, "seed": s, "valid_loss": v, "value": 0.5}
-         for s, row in enumerate(loss) for lr, v in zip(RATES, row, strict=True)]
-    )  # fmt: skip
-    return TaskEvidence(
-        label, "A title", label, "frozen", "adamw", synthetic,
-        (Curve(*sweep_like(noise=0.03)),), Response(RATES, loss, 3.0), hand_picked, "accuracy",
-        table, {"model": "m", "batch": "8", "steps a run": "40", "device": "cpu"},
-    )  # fmt: skip
-
-
-STORY = Story("First look", "python -m lrsuggest.bench", 10)
 
 
 def test_one_page_tells_it_all_and_asks_for_nothing_else():
@@ -86,10 +66,7 @@ def test_a_verdict_needs_six_families_and_no_hindsight():
 
 
 def test_hostile_names_are_shown_and_not_run():
-    evil = "<script>alert(1)</script>\"'&"
-    page = render([task(evil, hand_picked=((1e-3, evil),))],
-                  Story(evil, evil, 2, (Lost(evil, evil, evil), Lost(evil, "error", evil)), (evil,),
-                        suite=evil, kept=evil))  # fmt: skip
+    page = render([task(EVIL, hand_picked=((1e-3, EVIL),))], evil_story())
     assert page.count("<script") == 1
     assert "&lt;script&gt;" in page
     Reader(page)

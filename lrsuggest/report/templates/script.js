@@ -75,8 +75,9 @@
     const found = parseFloat(text);
     return Number.isNaN(found) ? (cell.matches(".n") ? null : text) : found;
   };
-  const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
-  for (const head of all(".sortable thead th")) {
+  const compare = (a, b) => (typeof a === "string" || typeof b === "string"
+    ? String(a).localeCompare(String(b)) : a - b);
+  for (const head of all(".wide:not(.heat) thead th")) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
@@ -110,4 +111,6 @@
   });
 
   go();
+  // The browser's own jump to the address takes the focus away again.
+  window.addEventListener("load", () => setTimeout(go));
 })();
