@@ -140,9 +140,9 @@ def _contestants(costs: pd.DataFrame, noise: Mapping[str, float]) -> list[dict[s
 def _moves(costs: pd.DataFrame, noise: Mapping[str, float]) -> list[dict[str, Any]]:
     if costs.empty:
         return []
-    floor = costs.task.map(noise)
-    moved = costs[costs.change.abs() > floor].assign(noise=floor)
-    moved = moved.reindex(moved.change.abs().sort_values(ascending=False, kind="stable").index)
+    told = costs.assign(noise=costs.task.map(noise), size=costs.change.abs())
+    moved = told[told["size"] > told.noise]
+    moved = moved.sort_values("size", ascending=False, kind="stable")
     return [{**row, "verdict": BETTER if row["change"] < 0 else WORSE} for row in records(moved)]
 
 

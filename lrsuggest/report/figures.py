@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from lrsuggest.curves.curve import Floats
@@ -105,12 +106,13 @@ def critical_difference_figure(name: str, ranks: pd.DataFrame, pvalues: pd.DataF
     rank = ranks.set_index("contestant")["rank"]
     colours = {each: COLOURS[kind(str(each))] for each in rank.index}
     with figure(name) as (axes, out):
-        scikit_posthocs.critical_difference_diagram(
+        drawn = scikit_posthocs.critical_difference_diagram(
             rank, pvalues, ax=axes, color_palette=colours, alpha=0.05,
             label_fmt_left="{label}  {rank:.1f} ", label_fmt_right=" {rank:.1f}  {label}",
             text_h_margin=0.3, label_props={"size": 9}, elbow_props={"lw": 1},
             marker_props={"s": 22}, crossbar_props={"linewidth": 3, "color": "0.35"},
         )  # fmt: skip
+        _ordered([line for (line,) in drawn["crossbars"]])
         axes.spines["top"].set_visible(True)  # here the axis of ranks stands on top
         axes.set_xlabel(f"mean rank over {int(ranks.families.max())} families (1 is best)")
         axes.xaxis.set_label_position("top")
@@ -119,6 +121,17 @@ def critical_difference_figure(name: str, ranks: pd.DataFrame, pvalues: pd.DataF
         axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
                     bbox_to_anchor=(0.5, -0.02))  # fmt: skip
     return out[0]
+
+
+def _ordered(bars: Sequence[Line2D]) -> None:
+    """Stack the bars anew, from the left: the library goes through sets, in no steady order."""
+    ends = [np.asarray(bar.get_xdata(), np.float64) for bar in bars]
+    spans = sorted((float(x.min()), float(x.max())) for x in ends)
+    levels: list[float] = []  # where each level's last bar ends
+    for bar, (low, high) in zip(bars, spans, strict=True):
+        level = next((i for i, end in enumerate(levels) if end < low), len(levels))
+        levels[level : level + 1] = [high]
+        bar.set_data([low, high], [-level - 1, -level - 1])
 
 
 def cost_figure(name: str, found: pd.DataFrame) -> str:

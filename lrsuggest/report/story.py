@@ -13,7 +13,7 @@ from lrsuggest.report.text import listed, several
 FEWEST_FAMILIES = 6
 _LOST = {
     "error": "failed", "oom": "out of memory", "timeout": "timed out",
-    "interrupted": "interrupted", "missing": "never run",
+    "interrupted": "interrupted", "missing": "never ran",
 }  # fmt: skip
 _VERSIONS = ("python", "torch", "torchvision", "timm", "lrsuggest", "source")
 

@@ -1,23 +1,15 @@
 """One headless browser for the session, and the pages it opens."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from report_tasks import EVIL, STORY, camvid, evil_story, task
+from report_tasks import EVIL, STORY, camvid, evil_story, lacking, task
 
 from lrsuggest.report.compare import Comparison, Side, render_comparison
 from lrsuggest.report.page import Lost, Story, render
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def lacking(what: str) -> None:
-    """Skip for want of something; where LRSUGGEST_BROWSER says so, fail instead."""
-    if os.environ.get("LRSUGGEST_BROWSER") == "required":
-        pytest.fail(f"LRSUGGEST_BROWSER is required, but {what}")
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

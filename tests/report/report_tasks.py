@@ -1,9 +1,11 @@
-"""Made-up evidence that the tests of the report are written on."""
+"""Made-up evidence that the tests of the report are written on, and what they do for want."""
 
 import math
+import os
 
 import numpy as np
 import pandas as pd
+import pytest
 from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
@@ -74,3 +76,10 @@ def camvid():
     held = lesson("camvid11", "camvid", ("72x96", "96x128"))
     return LessonEvidence(held.facts, held.stages, held.chains, held.named,
                           tuple(trace(pilot) for pilot in BOTH))  # fmt: skip
+
+
+def lacking(what: str) -> None:
+    """Skip for want of something; where LRSUGGEST_BROWSER says so, fail instead."""
+    if os.environ.get("LRSUGGEST_BROWSER") == "required":
+        pytest.fail(f"LRSUGGEST_BROWSER is required, but {what}")
+    pytest.skip(what)
