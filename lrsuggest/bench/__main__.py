@@ -128,8 +128,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fetch(args, console)
         if args.command == "score":
             return _score(args, console)
-        if args.command == "report" and (args.compare or _tables(args)):
-            return _report(args, argv, console)
+        if args.command == "report":
+            from lrsuggest.bench.reporting import report
+
+            words = " ".join(sys.argv[1:] if argv is None else argv)
+            if report(args, f"python -m lrsuggest.bench {words}", console):
+                return 0
         return _bench(args, argv, console)
     except UserError as error:
         print(f"lrsuggest: {error}", file=sys.stderr)
@@ -200,29 +204,6 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     console.print(f"{planned - len(failed) - unreached} of {planned} planned runs have a result",
                   highlight=False)  # fmt: skip
     return 1 if failed else 0
-
-
-def _tables(args: argparse.Namespace) -> bool:
-    """Whether a folder of exported tables is named where a suite could be."""
-    return (Path(args.suite) / "tasks.csv").is_file()
-
-
-def _report(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
-    """Write the report of exported tables, or of what differs between two outputs."""
-    from lrsuggest.bench.reporting import compare, gather, write
-
-    out = getattr(args, "out", None)
-    words = sys.argv[1:] if argv is None else argv
-    command = " ".join(["python -m lrsuggest.bench", *words])
-    if args.compare:
-        path = Path(out or "reports") / "compare.html"
-        before, after = (gather(Path(name), command) for name in args.compare)
-        compare(before, after, command, path, console)
-        return 0
-    name = Path(args.suite).resolve().name
-    path = Path(out) / "report.html" if out else Path("reports") / f"{name}.html"
-    write(gather(Path(args.suite), command), path, console)
-    return 0
 
 
 def _score(args: argparse.Namespace, console: Console) -> int:

@@ -1,5 +1,6 @@
 """What a report is made from: an output folder's records, or a folder of exported tables."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -180,3 +181,25 @@ def compare(before: Gathered, after: Gathered, command: str, path: Path, console
     for line in found.lines:
         console.print(line, highlight=False, markup=False)
     _put(render_comparison(found, command), path, console)
+
+
+def report(args: argparse.Namespace, command: str, console: Console) -> bool:
+    """Write a comparison, or the report of exported tables; False where neither was asked for.
+
+    Args:
+        args: suite (a folder of tables, where it is one), compare (two folders, or None) and out.
+        command: what was asked for, in words.
+        console: where to say what was written.
+    """
+    out = getattr(args, "out", None)
+    if args.compare:
+        before, after = (gather(Path(name), command) for name in args.compare)
+        compare(before, after, command, Path(out or "reports") / "compare.html", console)
+        return True
+    folder = Path(args.suite)
+    if not holds_tables(folder):
+        return False
+    name = folder.resolve().name
+    path = Path(out) / "report.html" if out else Path("reports") / f"{name}.html"
+    write(gather(folder, command), path, console)
+    return True

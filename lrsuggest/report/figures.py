@@ -74,7 +74,7 @@ def profile_figure(name: str, costs: Mapping[str, Floats]) -> str:
         costs: regret of each task by contestant; eight at most are legible.
     """
     used: dict[str, int] = {}
-    with figure(name, (5.4, 3.7)) as (axes, out):
+    with figure(name, (5.4, 4.5)) as (axes, out):
         for contestant, values in costs.items():
             each = kind(contestant)
             place = used[each] = used.get(each, -1) + 1
@@ -89,7 +89,8 @@ def profile_figure(name: str, costs: Mapping[str, Floats]) -> str:
         axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
         axes.set_xlabel("regret x")
         axes.set_ylabel("tasks with regret up to x")
-        axes.legend(fontsize=9, frameon=False, loc="lower right")
+        axes.legend(fontsize=9, frameon=False, ncols=2, loc="upper center",
+                    bbox_to_anchor=(0.45, -0.16))  # fmt: skip
     return out[0]
 
 

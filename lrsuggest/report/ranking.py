@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import by, finalists, ranks, versus
@@ -77,7 +78,9 @@ def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidenc
         return Verdict("", "No verdict: no contestant was scored on every task.")
     name = str(best["contestant"])
     pick = "consensus" if name == UNSEEN else name
-    rest = [n for n in finalists(table) if n not in {name, pick, *constants()}]
+    # Named before looking: every name more raises the bar for each.
+    peers = [each.name for each in HEURISTICS.values() if each.origin == "peer"]
+    rest = [n for n in (UNSEEN, OUT_OF_FOLD, *peers) if n != name and n in set(table.contestant)]
     against = versus(table, name, rest)
     ties = [n for n, p in zip(against.contestant, against.p_holm, strict=True)
             if p >= _SIGNIFICANT] if len(against) else []  # fmt: skip
@@ -190,7 +193,14 @@ def profile(table: pd.DataFrame, ranked: pd.DataFrame, verdict: Verdict) -> dict
 
 def difference(table: pd.DataFrame) -> dict[str, Any]:
     """Return the critical-difference diagram, and who cannot be told from whom, as a table."""
-    place, pvalues = ranks(table, finalists(table))
+    told = table
+    if UNSEEN in set(table.contestant):  # the shipped rule was fitted on what it would be ranked on
+        told = table[table.contestant != "consensus"].replace({"contestant": {UNSEEN: "consensus"}})
+    place, pvalues = ranks(told, finalists(told))
+    if told is not table:
+        named = {"consensus": UNSEEN}
+        place = place.replace({"contestant": named})
+        pvalues = pvalues.rename(index=named, columns=named)
     rows = []
     for name, rank in zip(place.contestant, place["rank"], strict=True):
         alike = [o for o in place.contestant if o != name and pvalues.loc[name, o] >= _SIGNIFICANT]
