@@ -28,6 +28,8 @@ examples:
   python -m lrsuggest.bench --data DIR             the same on the datasets in DIR
   python -m lrsuggest.bench run my_suite.toml      a suite of your own
   python -m lrsuggest.bench read curve.csv         suggest a rate from a curve (columns lr, loss)
+  python -m lrsuggest.bench report benchmarks/recorded          from exported tables
+  python -m lrsuggest.bench report --compare reports/a reports/b  what got better or worse
   python -m lrsuggest.bench list camvid            thanks, terms, and the course's rates
   python -m lrsuggest.bench fetch biwi --data DIR  download a dataset into DIR
   python -m lrsuggest.bench doctor                 what works on this machine, and what to mend
@@ -82,7 +84,14 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         each = commands.add_parser(name, help=text, description=text, parents=[shared])
-        each.add_argument("suite", nargs="?", default="quick", help=suite)
+        named = f"{suite}; or a folder of exported tables" if name == "report" else suite
+        each.add_argument("suite", nargs="?", default="quick", help=named)
+        if name == "report":
+            each.add_argument(
+                "--compare", nargs=2, metavar=("A", "B"),
+                help="say what got better or worse from A to B beyond noise; each an output folder "
+                "or a folder of exported tables",
+            )  # fmt: skip
         if name == "export":
             each.add_argument(
                 "--to", metavar="DIR", required=True, help="folder for the tables; those in it go",
@@ -130,6 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fetch(args, console)
         if args.command == "score":
             return _score(args, console)
+        if args.command == "report":
+            from lrsuggest.bench.reporting import report
+
+            words = " ".join(sys.argv[1:] if argv is None else argv)
+            if report(args, f"python -m lrsuggest.bench {words}", console):
+                return 0
         return _bench(args, argv, console)
     except UserError as error:
         print(f"lrsuggest: {error}", file=sys.stderr)
@@ -173,21 +188,9 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
     unreached = sum(lesson.unreached for lesson in lessons)
     if args.command in (None, "report"):
-        from lrsuggest.bench.jobs import Record
-        from lrsuggest.report.page import Story, render
-        from lrsuggest.tasks.data.sealed import atomic
+        from lrsuggest.bench.reporting import from_records, write
 
-        lines = tuple(
-            f"{r.job.label}: {r.status}, {r.provenance.error}"
-            if isinstance(r, Record)
-            else f"{r.label}: never ran"
-            for r in failed
-        )
-        story = Story(plan.title, plan.command, planned, lines, plan.absent, unreached)
-        page = render(tasks, story, lessons)
-        with atomic(out / "report.html") as file:
-            file.write(page.encode())
-        console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
+        write(from_records(out), out / "report.html", console)
     if args.command == "export":
         from lrsuggest.bench.export import export
 

@@ -60,7 +60,8 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         ]
     )
     told = [r.provenance for r in records]
-    made = {name: {p.versions[name] for p in told} for name in (told[0].versions if told else ())}
+    names = dict.fromkeys(name for each in told for name in each.versions)
+    made = {name: {each.versions.get(name, "not recorded") for each in told} for name in names}
     facts = {
         "model": task.dataset.model,
         "batch": str(task.batch),
@@ -69,7 +70,7 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         "precision": _each({r.job.precision for r in records}),
         "data": _each({r.job.fingerprint for r in records}),
         **{name: _each(values) for name, values in made.items()},
-        "compute": f"{sum(p.seconds for p in told):.0f} s",
+        "compute": f"{sum(each.seconds for each in told):.0f} s",
     }
     response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
     return TaskEvidence(
@@ -111,6 +112,15 @@ def collect_lessons(
         tasks = [task for task in plan.tasks if task.lesson == lesson.name]
         found.append(_lesson(lesson, walks, tasks, store))
     return found, failed
+
+
+def strays(plan: Plan, store: Store) -> list[str]:
+    """Return the keys of the records that belong to no planned run."""
+    known = {job.key for task in plan.tasks for job in task.all_jobs}
+    for lesson in plan.lessons:
+        for chain in lesson.chains:
+            known |= {job.key for job, _ in walk(lesson, chain, store.get)}
+    return sorted({path.stem for path in store.folder.glob("*.json")} - known)
 
 
 def _lesson(

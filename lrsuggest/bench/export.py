@@ -31,7 +31,8 @@ def part(task: PlannedTask, job: Job) -> str:
     return "fine" if job.seed >= FRESH else "grid"
 
 
-def _run(task: PlannedTask, record: Record) -> dict[str, object]:
+def run_row(task: PlannedTask, record: Record) -> dict[str, object]:
+    """Return a training run as a row of runs.csv: numbers as text, empty where there is none."""
     end, job = record.result.end or {}, record.job
     lost = float("inf")
     metric = next((k for k in end if not k.startswith("loss")), "")
@@ -98,7 +99,7 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
         tests = [record for record in found if record.result.curve]
         tests.sort(key=lambda record: not task.main(record.job))
         sweeps += [_sweep(task, record) for record in tests]
-        runs += [_run(task, record) for record in found if not record.result.curve]
+        runs += [run_row(task, record) for record in found if not record.result.curve]
     tables = {
         name: pd.DataFrame(rows, columns=list(columns))
         for name, rows, columns in (

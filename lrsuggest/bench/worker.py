@@ -30,6 +30,7 @@ from lrsuggest.bench.jobs import (
     finite,
 )
 from lrsuggest.errors import UserError
+from lrsuggest.resources import revision
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
 from lrsuggest.tasks.data.resident import Resident
@@ -52,6 +53,8 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "source tree"
+    if source := revision():
+        found["source"] = source
     return found
 
 

@@ -89,6 +89,8 @@ def _task(
         response=response(runs, _number(row["start"])),
         hand_picked=tuple((float(x), "") for x in str(row["hand_picked"]).split()),
         metric=str(row["metric"]),
+        metrics=_metrics(runs),
+        facts=_facts(row),
         steps=int(str(row["steps"])),
         batch=int(str(row["batch"])),
         schedule=str(row["schedule"]),
@@ -100,6 +102,22 @@ def _task(
         runs=runs,
         starts=(_number(row["start_probe"]), _number(row["start_score"])),
     )
+
+
+def _facts(row: Mapping[Hashable, object]) -> dict[str, str]:
+    """What a reader may want to know, by the names that a report from records has."""
+    versions = dict(pair.split("=", 1) for pair in str(row["versions"]).split())
+    told = {
+        "device": str(row["device"]), "data": str(row["fingerprint"]), **versions,
+        "compute": f"{row['seconds']} s",
+    }  # fmt: skip
+    return {name: value for name, value in told.items() if value}
+
+
+def _metrics(runs: pd.DataFrame) -> pd.DataFrame:
+    """The metric of every run of the response: columns lr, seed and value."""
+    mine = runs[runs.part.isin(["grid", "fine"])]
+    return mine[["lr", "seed", "metric"]].rename(columns={"metric": "value"})
 
 
 def _curve(sweep: Any) -> Curve:

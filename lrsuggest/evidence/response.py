@@ -220,6 +220,7 @@ class TaskEvidence:
         runs: every training run: columns part ("grid", "fine", "short", "slice"), lr, low, seed,
             steps, loss, loss_probe, loss_score, metric and looks.
         starts: V(start) on either half of the validation examples, probe and score.
+        keys: job keys, separated by blanks, by what they measured.
     """
 
     label: str
@@ -244,6 +245,7 @@ class TaskEvidence:
     variants: tuple[tuple[float, float, int, int, Curve], ...] = ()
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     starts: tuple[float, float] = (math.nan, math.nan)
+    keys: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def strict(self) -> Response | None:

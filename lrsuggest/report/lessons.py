@@ -1,11 +1,13 @@
 """The part of the report that tells of lessons: verdicts, tables, and what was trained."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.svg import figure
@@ -14,9 +16,12 @@ from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.verdicts import Comparison
 from lrsuggest.report.pictures import predictions
-from lrsuggest.report.text import rate
+from lrsuggest.report.svg import BLUE, GOLD, INK, SOFT, inline
+from lrsuggest.report.text import listed, loss, rate, records
 
-_COLOURS = {HAND_PICKED: "#E69F00", "suggested": "#0072B2"}
+_COLOURS = {HAND_PICKED: GOLD, "suggested": BLUE}
+_MARKS = {HAND_PICKED: "*", "suggested": "o"}
+_MOST = 200  # points of a curve drawn; the steps between are averaged
 
 
 def spread(low: float, top: float) -> str:
@@ -60,26 +65,41 @@ def verdict(against: Comparison | None) -> str:
     return f"{against.verdict}, {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
-def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[tuple[str, str]]:
+class Validated(NamedTuple):
+    """Whether something was validated on real data: what, "yes", "in part" or "no", and with what.
+
+    `said` names the lessons, or says why there are none.
+    """
+
+    what: str
+    state: str
+    said: str
+
+
+def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[Validated]:
     """Return what of CamVid, BIWI, sizes and fp16 was validated on real data, and what was not."""
     done = [each for each in lessons if _whole(each)]
-    said = []
+    found = []
     for family, name in (("camvid", "CamVid"), ("biwi", "BIWI")):
         held = [
-            f"{e.name} at {', '.join(dict.fromkeys(e.stages['size']))} pixels"
+            f"{e.name} ({', '.join(dict.fromkeys(e.stages['size']))})"
             for e in done if e.facts["family"] == family
         ]  # fmt: skip
         lacking = [line.partition(":")[0] for line in absent if line.startswith(family)]
-        held += [f"{each} not validated: data not at hand" for each in lacking]
-        said.append((name, "; ".join(held) or "not validated: not in this suite, or not yet run"))
+        said = ["; ".join(held)] * bool(held)
+        said += [f"data of {listed(lacking)} not at hand"] * bool(lacking)
+        state = "no" if not held else "in part" if lacking else "yes"
+        found.append(Validated(name, state, "; ".join(said) or "not in this suite, or not yet run"))
     ladders = [e.name for e in done if e.stages["size"].nunique() > 1]
-    said.append(("Progressive sizes", ", ".join(ladders) or "not validated: no ladder was run"))
+    found.append(_either("progressive sizes", ladders, "no ladder of sizes was run"))
     half = [e.name for e in done if "fp16" in {*e.chains.precision, *e.stages.precision}]
-    skipped = [e.name for e in lessons if "fp16" in e.facts["skipped"]]
-    why = ("emulated on a CPU, several times slower, so left out" if skipped
-           else "not in this suite")  # fmt: skip
-    said.append(("fp16", ", ".join(half) or f"not validated: {why}"))
-    return said
+    skipped = any("fp16" in e.facts["skipped"] for e in lessons)
+    why = "emulated on a CPU, several times slower" if skipped else "not in this suite"
+    return [*found, _either("fp16", half, why)]
+
+
+def _either(what: str, names: Sequence[str], otherwise: str) -> Validated:
+    return Validated(what, "yes" if names else "no", "; ".join(names) or otherwise)
 
 
 def _whole(lesson: LessonEvidence) -> bool:
@@ -88,32 +108,53 @@ def _whole(lesson: LessonEvidence) -> bool:
     return {HAND_PICKED, SUGGESTED} <= set(last[last.status == "ok"].pilot)
 
 
+def _thinned(values: Floats) -> Floats:
+    """Average neighbours until at most _MOST points remain; what is not finite stays so."""
+    part = -(-len(values) // _MOST)
+    return np.array([values[at : at + part].mean() for at in range(0, len(values), part)])
+
+
 def trace_figure(name: str, traces: Sequence[Trace]) -> str:
-    """Draw training and validation losses over the steps, and the rates below on their own axis."""
-    with figure(name) as (axes, out):
-        right = axes.twinx()
+    """Draw training and validation losses over the steps, and the rates below on the same."""
+    with figure(name, (5.2, 4.4)) as (first, out):
+        whole = first.figure
+        assert isinstance(whole, Figure)
+        first.remove()
+        top, bottom = whole.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
         for trace in traces:
             colour = _COLOURS[trace.pilot]
-            steps = np.arange(1, len(trace.loss) + 1)
-            axes.plot(steps, trace.loss, color=colour, lw=0.9, alpha=0.75,
-                      label=f"training loss, {trace.pilot}")  # fmt: skip
+            steps = np.arange(1.0, len(trace.loss) + 1)
+            top.plot(_thinned(steps), _thinned(trace.loss), color=colour, lw=0.9, alpha=0.75,
+                     label=f"training loss, {trace.pilot}")  # fmt: skip
             if trace.looks:
-                axes.plot(*zip(*trace.looks, strict=True), "o", color=colour, mec="black", ms=6,
-                          label=f"validation loss, {trace.pilot}")  # fmt: skip
-            right.plot(steps, trace.lr, "--", color=colour, lw=1.2)
+                top.plot(*zip(*trace.looks, strict=True), _MARKS[trace.pilot], color=colour,
+                         mec=INK, mew=0.6, ms=11 if trace.pilot == HAND_PICKED else 6,
+                         label=f"validation loss, {trace.pilot}")  # fmt: skip
+            bottom.plot(_thinned(steps), _thinned(trace.lr), color=colour, lw=1.3,
+                        ls="--" if trace.pilot == HAND_PICKED else "-")  # fmt: skip
         finite = np.concatenate([t.loss[np.isfinite(t.loss)] for t in traces])
         if len(finite) and finite.min() > 0 and finite.max() > 8 * np.median(finite):
-            axes.set_yscale("log")
-        right.set_yscale("log")
-        axes.plot([], [], "--", color="0.4", label="learning rate (right)")
-        axes.set_xlabel("optimizer step")
-        axes.set_ylabel("loss")
-        right.set_ylabel("learning rate")
+            top.set_yscale("log")
+        bottom.set_yscale("log")
+        bottom.yaxis.set_major_formatter(FuncFormatter(lambda y, _: rate(y)))
+        bottom.yaxis.set_minor_locator(NullLocator())
+        for axes in (top, bottom):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=9, labelcolor=INK, color=SOFT)
+        bottom.set_xlabel("optimizer step")
+        top.set_ylabel("loss")
+        bottom.set_ylabel("learning rate")
         # Its last steps are next to nothing, and would leave the axis to themselves.
-        right.set_ylim(bottom=max(float(t.lr.max()) for t in traces) * 1e-3)
-        axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center",
-                    bbox_to_anchor=(0.5, -0.14))  # fmt: skip
+        bottom.set_ylim(bottom=max(float(t.lr.max()) for t in traces) * 1e-3)
+        top.legend(fontsize=8, frameon=False, ncols=2, loc="lower center",
+                   bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     return out[0]
+
+
+def _looks(trace: Trace) -> str:
+    """A chain's validation losses in words, the figure's twin."""
+    said = ", ".join(f"{loss(value)} at step {step}" for step, value in trace.looks)
+    return f"{trace.pilot}: {said or 'none'}; highest rate {rate(float(trace.lr.max()))}"
 
 
 def _stage(lesson: LessonEvidence, row: Mapping[Any, Any], ident: str) -> dict[str, Any]:
@@ -123,8 +164,32 @@ def _stage(lesson: LessonEvidence, row: Mapping[Any, Any], ident: str) -> dict[s
     return {
         **row,
         "pilots": pilots,
-        "figure": Markup(trace_figure(f"{ident}-{row['number']}", traces)) if traces else None,
+        "looks": [_looks(trace) for trace in traces],
+        "figure": inline(
+            trace_figure(f"{ident}-{row['number']}", traces),
+            f"Losses and rates over the steps of the {pilots} chains; the validation losses "
+            "stand below",
+        )
+        if traces
+        else None,
         "picture": predictions(traces),
+    }
+
+
+def overview(lessons: Sequence[LessonEvidence]) -> dict[str, Any]:
+    """Return how every lesson's whole chain ended, in fp32, and the count of verdicts."""
+    rows = []
+    for index, lesson in enumerate(lessons):
+        flown = autopilot(lesson)
+        last = flown[(flown.precision == "fp32") & (flown.number == lesson.stages.number.max())]
+        rows += [{"id": f"lesson{index}", "lesson": lesson, **row} for row in records(last)]
+    counts = Counter(str(row["against"].verdict) for row in rows)
+    said = listed((f"{count} {verdict}" for verdict, count in counts.most_common()), 6)
+    return {
+        "rows": rows,
+        "reading": f"Whole chains at suggested rates, against those at hand-picked ones: {said}."
+        if rows
+        else "No whole chain has come to its end yet.",
     }
 
 
@@ -144,8 +209,8 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         "stages": [
             _stage(lesson, row, ident) for row in lesson.stages.fillna("").to_dict("records")
         ],
-        "branch": branch.to_dict("records"),
-        "autopilot": flown.to_dict("records"),
+        "branch": records(branch),
+        "autopilot": records(flown),
         "skipped": lesson.facts["skipped"],
         "formats": flown.precision.nunique() > 1,
         "memory": bool(flown.our_peak_mb.notna().any()),

@@ -72,6 +72,37 @@ def test_a_suite_runs_reports_and_keeps_its_records(tiny):
     assert "constant 1e-2" in score.stdout
 
 
+def test_a_report_tells_job_keys_and_strays_and_is_made_from_tables_too(tiny, monkeypatch, capsys):
+    folder, _ = tiny
+    monkeypatch.chdir(folder)
+    stray = folder / "out" / "records" / "ffffffffffffffff.json"
+    stray.write_text("{}")
+    try:
+        assert main(["report", "--out", "out"]) == 0
+    finally:
+        stray.unlink()
+    page = (folder / "out" / "report.html").read_text()
+    assert "1 record belongs to no planned run" in page
+    keys = {path.stem for path in (folder / "out" / "records").iterdir()}
+    assert len(keys) >= 12
+    assert all(key in page for key in keys)
+    assert main(["export", "--out", "out", "--to", "tables"]) == 0
+    assert main(["report", "tables"]) == 0
+    table = (folder / "reports" / "tables.html").read_text()
+    assert f"{len(keys)}</b>recorded runs" in table
+    assert "digits 8x8 scratch" in table
+    assert "python -m lrsuggest.bench report tables" in table
+    capsys.readouterr()
+    assert main(["report", "--compare", "out", "tables", "--out", "both"]) == 0
+    assert "trained tasks better: none\ntrained tasks worse: none" in capsys.readouterr().out
+    assert "No contestant moved beyond noise." in (folder / "both" / "compare.html").read_text()
+    assert main(["report", "--compare", "out", "nowhere"]) == 2
+    assert "nowhere holds neither plan.json nor tasks.csv" in capsys.readouterr().err
+    (folder / "file").write_text("")
+    assert main(["report", "tables", "--out", "file"]) == 2
+    assert "file/report.html cannot be written" in capsys.readouterr().err
+
+
 def test_lost_and_damaged_records_are_run_again_and_damage_is_set_aside(tiny):
     folder, _ = tiny
     records = folder / "out" / "records"
@@ -120,8 +151,8 @@ def test_without_data_streets_are_drawn_swept_and_marked(tmp_path):
     assert len(list((tmp_path / "out" / "data" / "street" / "images").iterdir())) == 200
     assert bench("report", "--out", "out", cwd=tmp_path).returncode == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Synthetic data: street 36x48 frozen" in page
-    assert "no verdict" in page
+    assert "<b>synthetic data</b>street 36x48 frozen." in page
+    assert "No verdict" in page
     assert (
         "nothing was measured on real data" in bench("score", "--out", "out", cwd=tmp_path).stdout
     )

@@ -2,20 +2,15 @@
 
 import base64
 import io
-import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
+from report_tasks import BOTH, INF, NAN, lesson, trace
 
-from lrsuggest.evidence.lessons import CHAINS, STAGES, LessonEvidence, Trace
 from lrsuggest.evidence.verdicts import compare
-from lrsuggest.report.lessons import metric, several, spread, strip, trace_figure, verdict
+from lrsuggest.report.lessons import metric, overview, several, spread, strip, trace_figure, verdict
 from lrsuggest.report.pictures import predictions
-
-NAN, INF = math.nan, math.inf
-BOTH = ("hand-picked", "suggested")
 
 
 def shown(targets, outputs, channels=3):
@@ -23,10 +18,6 @@ def shown(targets, outputs, channels=3):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, inputs=images, targets=targets, outputs=outputs)
     return buffer.getvalue()
-
-
-def trace(pilot="suggested", held=None, losses=(2.0, 1.0, 0.5)):
-    return Trace(pilot, 1, np.array([1e-3, 1e-2, 1e-4]), np.array(losses), ((3, 0.6),), held)
 
 
 def pixels(uri):
@@ -63,7 +54,7 @@ def test_without_images_there_is_no_picture():
 
 
 def test_losses_and_rates_are_drawn_for_both_even_after_a_divergence():
-    svg = trace_figure("f", [trace("hand-picked"), trace(losses=(2.0, NAN, math.inf))])
+    svg = trace_figure("f", [trace("hand-picked"), trace(losses=(2.0, NAN, INF))])
     for said in ("training loss, hand-picked", "validation loss, suggested", "learning rate"):
         assert said in svg
 
@@ -91,39 +82,38 @@ def test_figures_are_written_with_what_belongs_to_them(found, wanted):
     assert found == wanted
 
 
-def lesson(name, family, sizes, formats=("fp32",), skipped="", pilots=BOTH):
-    stages = [
-        (name, i, "", "frozen", size, 8, 1, 10, 0.01, "fp32", "a net")
-        for i, size in enumerate(sizes, 1)
-    ]
-    rows = [(name, pilot, each, 0, i, 1e-2, NAN, "ok", 1.0, 0.5, 1.0, NAN, each)
-            for pilot in pilots for each in formats for i in range(1, 1 + len(sizes))]  # fmt: skip
-    facts = {"lesson": name, "family": family, "skipped": skipped}
-    return LessonEvidence(facts, pd.DataFrame(stages, columns=list(STAGES)),
-                          pd.DataFrame(rows, columns=list(CHAINS)), pd.DataFrame())  # fmt: skip
+def told(*args):
+    return {each.what: (each.state, each.said) for each in strip(*args)}
 
 
 def test_the_strip_says_what_was_not_validated():
-    said = dict(strip([], ["camvid: /x does not exist", "biwi: /y does not exist"]))
-    assert said["CamVid"] == "camvid not validated: data not at hand"
-    assert said["BIWI"] == "biwi not validated: data not at hand"
-    assert said["Progressive sizes"].startswith("not validated")
-    assert said["fp16"] == "not validated: not in this suite"
+    said = told([], ["camvid: /x does not exist", "biwi: /y does not exist"])
+    assert said["CamVid"] == ("no", "data of camvid not at hand")
+    assert said["BIWI"] == ("no", "data of biwi not at hand")
+    assert said["progressive sizes"][0] == "no"
+    assert said["fp16"] == ("no", "not in this suite")
     held = lesson("camvid11", "camvid", ("72x96", "96x128"), skipped="fp16")
-    said = dict(strip([held], ["camvid: /x does not exist"]))
-    assert said["CamVid"] == (
-        "camvid11 at 72x96, 96x128 pixels; camvid not validated: data not at hand"
-    )
-    assert said["BIWI"].startswith("not validated")
-    assert said["Progressive sizes"] == "camvid11"
-    assert said["fp16"].startswith("not validated: emulated on a CPU")
-    said = dict(strip([lesson("b", "biwi", ("9x9",), ("fp32", "fp16"))], []))
-    assert said["fp16"] == "b"
-    assert said["BIWI"] == "b at 9x9 pixels"
-    assert said["Progressive sizes"].startswith("not validated")
+    said = told([held], ["camvid: /x does not exist"])
+    assert said["CamVid"] == ("in part", "camvid11 (72x96, 96x128); data of camvid not at hand")
+    assert said["BIWI"] == ("no", "not in this suite, or not yet run")
+    assert said["progressive sizes"] == ("yes", "camvid11")
+    assert said["fp16"] == ("no", "emulated on a CPU, several times slower")
+    assert told([held], [])["CamVid"][0] == "yes"
+    said = told([lesson("b", "biwi", ("9x9",), ("fp32", "fp16"))], [])
+    assert said["fp16"] == ("yes", "b")
+    assert said["BIWI"] == ("yes", "b (9x9)")
+    assert said["progressive sizes"][0] == "no"
 
 
 @pytest.mark.parametrize("pilot", BOTH)
 def test_one_pilot_alone_validates_nothing(pilot):
-    said = dict(strip([lesson("c", "camvid", ("72x96", "96x128"), pilots=(pilot,))], []))
-    assert all(text.startswith("not validated") for text in said.values())
+    said = told([lesson("c", "camvid", ("72x96", "96x128"), pilots=(pilot,))], [])
+    assert all(state == "no" for state, _ in said.values())
+
+
+def test_the_overview_counts_what_the_chains_came_to():
+    held = lesson("camvid11", "camvid", ("72x96", "96x128"))
+    found = overview([held])
+    assert found["reading"].endswith("1 undecided.")
+    assert [row["number"] for row in found["rows"]] == [2]
+    assert "No whole chain" in overview([])["reading"]

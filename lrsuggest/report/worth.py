@@ -1,0 +1,165 @@
+"""The parts of the report on claims, on what cheaper measurements are worth, and on people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lrsuggest.evidence.agreement import ANOTHER, CONSTANT, agreement, people
+from lrsuggest.evidence.claims import claims, unjudged
+from lrsuggest.evidence.probing import probed
+from lrsuggest.evidence.regret import scorable
+from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.evidence.sensitivity import by_proxy, fidelity, replicates
+from lrsuggest.evidence.tuning import intervals, read_folds
+from lrsuggest.report.figures import cost_figure
+from lrsuggest.report.svg import inline
+from lrsuggest.report.text import kind, percent, records, several, tidy
+
+_READINGS = ("consensus", "min_10", "steepest_gaussian", "fastai_minimum")
+_SWEEPS = (1, 3, 5)
+
+
+def _standing(row: dict[str, Any]) -> str:
+    """What the interval of a share allows to say."""
+    if row["low"] > 0.5:
+        return "mostly holds"
+    return "mostly fails" if row["high"] < 0.5 else "open"
+
+
+def teacher(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
+    """Return the teacher's claims: each over all stages, then by stage, then those not judged."""
+    real = [task for task in tasks if not task.synthetic]
+    found = claims(real)
+    if found.empty:
+        return None
+    told = [{**row, "standing": _standing(row)} for row in records(found)]
+    whole = [row for row in told if row["stage"] == "all"]
+    counts = {said: sum(row["standing"] == said for row in whole)
+              for said in ("mostly holds", "mostly fails", "open")}  # fmt: skip
+    return {
+        "rows": whole,
+        "stages": [row for row in told if row["stage"] != "all"],
+        "unjudged": records(unjudged(real)),
+        "reading": (
+            f"Of {several(len(whole), 'claim')} that these tasks can judge, "
+            f"{counts['mostly holds']} mostly hold, {counts['mostly fails']} mostly fail and "
+            f"{counts['open']} stay open: the 95 % interval of the share has to lie on one side "
+            "of one half. A rate is called fine if its regret is at most .05."
+        ),
+    }
+
+
+def cost(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
+    """Return what a range test, more of them, short runs and intervals cost and are worth."""
+    real = scorable(tasks)
+    if not real:
+        return None
+    with_runs = [task for task in real if len(task.runs)]
+    proxies = fidelity(with_runs)
+    more = replicates(real, _READINGS, _SWEEPS)
+    return {
+        "steps": _steps(real),
+        "proxies": records(by_proxy(proxies)) if len(proxies) else [],
+        "replicates": records(more[more.how == "picks"]) if len(more) else [],
+        "intervals": _intervals(real),
+        "probes": _probes(with_runs),
+    }
+
+
+def _steps(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
+    """Steps of a range test beside those of a run, over tasks."""
+    pairs = [
+        (float(np.median([len(curve) for curve in task.curves])), task.steps)
+        for task in tasks
+        if task.curves and task.steps
+    ]
+    if not pairs:
+        return None
+    test, run = np.array(pairs, float).T
+    share = float(np.median(test / run))
+    return {
+        "tasks": len(pairs), "test": float(np.median(test)), "most": float(test.max()),
+        "run": float(np.median(run)), "share": share,
+        "said": (
+            f"A range test took {np.median(test):.0f} optimizer steps on the median task, "
+            f"{test.max():.0f} at most, and no validation pass. The training runs here have "
+            f"{np.median(run):.0f} steps in the median, so it cost {percent(share)} of one; it is "
+            f"no longer before a longer training: {percent(float(np.median(test)) / 2000)} of "
+            "2,000 steps."
+        ),
+    }  # fmt: skip
+
+
+def _intervals(tasks: Sequence[TaskEvidence]) -> list[dict[str, Any]]:
+    """How often the 80 % intervals hold the best rate, and how wide they are."""
+    if len({task.family for task in tasks}) < 2:
+        return []
+    found = intervals(tasks, read_folds())
+    if found.empty:
+        return []
+    per_task = found.groupby(["contestant", "task"])[["covered", "width", "score"]].mean()
+    rows = per_task.groupby("contestant").mean().reset_index()
+    rows["tasks"] = found.groupby("contestant").task.nunique().to_numpy()
+    return records(rows)
+
+
+def _probes(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
+    """What short runs from the same snapshot buy, as figure and table."""
+    found = probed(tasks, read_folds())
+    if found.empty:
+        return None
+    by_task = found.groupby(["probes", "cost", "task"])[["regret", "oracle"]].mean()
+    rows: list[dict[str, Any]] = []
+    for (probes, price), here in by_task.groupby(["probes", "cost"]):
+        rows.append(
+            {
+                "probes": probes, "cost": price, "median": here.regret.median(),
+                "mean": here.regret.mean(), "p90": here.regret.quantile(0.9),
+                "oracle": here.oracle.mean(),
+            }
+        )  # fmt: skip
+    none, most = rows[0], rows[-1]
+    return {
+        "figure": inline(
+            cost_figure("probes", found),
+            "Regret against what probes cost: mean, median and 90th percentile; the same numbers "
+            "as in the table",
+        ),
+        "rows": rows,
+        "tasks": found.task.nunique(),
+        "reading": (
+            f"Without a probe the mean regret is {tidy(none['mean'])}; {most['probes']} probes "
+            f"bring it to {tidy(most['mean'])} for the price of {most['cost']:g} full runs. "
+            f"The dotted line, {tidy(none['oracle'])}, is what full runs on half of the seeds "
+            "would attain."
+        ),
+    }
+
+
+def human() -> dict[str, Any]:
+    """Return how far each contestant lies from what people picked off the same curves."""
+    picks = people(None, as_drawn=False)
+    found = agreement(picks)
+    rows = [{**row, "kind": kind(str(row["contestant"]))} for row in records(found)]
+    by_name = found.set_index("contestant")
+    apart, steady = (float(by_name["mean"][name]) for name in (ANOTHER, CONSTANT))
+    best = next(r for r in rows if r["kind"] != "constant" and r["contestant"] != ANOTHER)
+    sure = best["gain_low"] > 0
+    return {
+        "rows": rows,
+        "picks": len(picks),
+        "authors": len({pick.author for pick in picks}),
+        "reading": (
+            f"Two people with the same dataset, task and stage differ by "
+            f"{_factor(apart)} on average. {best['contestant']} is {_factor(best['mean'])} "
+            f"off, a constant that never saw the author's picks "
+            f"{_factor(steady)}; "
+            + ("the interval of that gain lies above 0."
+               if sure else "the interval of that gain reaches below 0, so it is not shown.")
+        ),
+    }  # fmt: skip
+
+
+def _factor(decades: float) -> str:
+    return f"{tidy(decades, 2)} decades (a factor of {10**decades:.1f})"
