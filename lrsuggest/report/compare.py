@@ -1,8 +1,8 @@
 """What got better or worse from one measurement to another, beyond noise.
 
 Everything is B against A. A pick's regret on a task has moved where the difference exceeds two
-standard errors of both measurements together; a contestant has, where the 95 % interval of its
-median change over families lies on one side of 0.
+standard errors of both measurements together; a contestant has, where more tasks moved one way
+than the other and the 95 % interval of its median change over families lies on that side of 0.
 """
 
 import math
@@ -123,15 +123,16 @@ def _contestants(costs: pd.DataFrame, noise: Mapping[str, float]) -> list[dict[s
         floor = here.task.map(noise).to_numpy(float)
         change = here.change.to_numpy(float)
         low, high = bootstrap(change, here.family.tolist())["median"]
+        better, worse = int((change < -floor).sum()), int((change > floor).sum())
         rows.append(
             {
                 "contestant": str(name), "kind": kind(str(name)), "tasks": len(here),
                 "families": here.family.nunique(), "change": float(np.median(change)),
-                "low": low, "high": high, "better": int((change < -floor).sum()),
-                "worse": int((change > floor).sum()),
-                "alike": int((np.abs(change) <= floor).sum()),
+                "low": low, "high": high, "better": better, "worse": worse,
+                "alike": len(here) - better - worse,
                 "moved": float((here.pick_b - here.pick_a).abs().median()),
-                "verdict": BETTER if high < 0 else WORSE if low > 0 else ALIKE,
+                "verdict": BETTER if high < 0 and better > worse
+                else WORSE if low > 0 and worse > better else ALIKE,
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["change"], row["contestant"]))

@@ -94,8 +94,8 @@ def alerts(
 
 
 def _missing(story: Story) -> Iterator[Alert]:
-    for status, said in _LOST.items():
-        mine = tuple(str(each) for each in story.failed if each.status == status)
+    for said in dict.fromkeys([*_LOST.values(), *(each.said for each in story.failed)]):
+        mine = tuple(str(each) for each in story.failed if each.said == said)
         if mine:
             of = f"{len(mine):,} of {story.planned:,}"
             yield Alert(said, f"{of} planned runs have no result.", mine)

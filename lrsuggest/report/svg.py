@@ -42,10 +42,11 @@ def inline(svg: str, label: str) -> Markup:
     for each in root.iter():
         each.tag = each.tag.rpartition("}")[2]
         each.attrib = {k.rpartition("}")[2]: v for k, v in each.attrib.items()}
+    name = next(e.attrib["id"] for e in root.iter("g")).removesuffix("-figure_1")
     held: dict[str, str] = {}
     for pair in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg):
         old = pair[0] or pair[1]
-        held.setdefault(old, f"{old.partition('-')[0]}-{len(held)}")
+        held.setdefault(old, f"{name}-{len(held)}")
     looks = {e.get("id", ""): _style(e.get("style", "")).split(";") for e in root.iter("path")}
     inner = "".join(text for child in root for text in _lines(child, _Names(held, looks)))
     width, height = root.attrib["viewBox"].split()[2:]

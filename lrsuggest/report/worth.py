@@ -1,10 +1,12 @@
 """The parts of the report on claims, on what cheaper measurements are worth, and on people."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.evidence.agreement import ANOTHER, CONSTANT, agreement, people
 from lrsuggest.evidence.claims import claims, unjudged
 from lrsuggest.evidence.probing import probed
@@ -139,6 +141,11 @@ def _probes(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
 
 def human() -> dict[str, Any]:
     """Return how far each contestant lies from what people picked off the same curves."""
+    return _human(tuple(HEURISTICS))
+
+
+@cache  # the picks are the same for every report, the readings until somebody registers one
+def _human(readings: tuple[str, ...]) -> dict[str, Any]:
     picks = people(None, as_drawn=False)
     found = agreement(picks)
     rows = [{**row, "kind": kind(str(row["contestant"]))} for row in records(found)]

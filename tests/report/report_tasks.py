@@ -66,16 +66,16 @@ def lesson(name, family, sizes, formats=("fp32",), skipped="", pilots=BOTH, seed
                           pd.DataFrame(rows, columns=list(CHAINS)), named)  # fmt: skip
 
 
-def trace(pilot="suggested", held=None, losses=(2.0, 1.0, 0.5)):
+def trace(pilot="suggested", held=None, losses=(2.0, 1.0, 0.5), number=1):
     """Three steps of a stage, looked at once."""
-    return Trace(pilot, 1, np.array([1e-3, 1e-2, 1e-4]), np.array(losses), ((3, 0.6),), held)
+    return Trace(pilot, number, np.array([1e-3, 1e-2, 1e-4]), np.array(losses), ((3, 0.6),), held)
 
 
 def camvid():
     """A lesson of two sizes with a figure of its losses."""
     held = lesson("camvid11", "camvid", ("72x96", "96x128"))
-    return LessonEvidence(held.facts, held.stages, held.chains, held.named,
-                          tuple(trace(pilot) for pilot in BOTH))  # fmt: skip
+    traces = tuple(trace(each, number=number) for each in BOTH for number in (1, 2))
+    return LessonEvidence(held.facts, held.stages, held.chains, held.named, traces)
 
 
 def lacking(what: str) -> None:

@@ -177,6 +177,8 @@ def test_axe_finds_nothing_serious(small_page, visit, scheme):
         for node in each["nodes"][:3]
     ]
     assert serious == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+    assert len(ids) == len(set(ids))
     assert "color-contrast" in {each["id"] for each in found["passes"]}
 
 
