@@ -18,7 +18,18 @@ from lrsuggest.report import provenance, ranking, worth
 from lrsuggest.report import tasks as task_part
 from lrsuggest.report.figures import slug
 from lrsuggest.report.story import FEWEST_FAMILIES, Lost, Story, alerts
-from lrsuggest.report.text import KINDS, kind, listed, loss, percent, rate, several, signed, tidy
+from lrsuggest.report.text import (
+    KINDS,
+    exact,
+    kind,
+    listed,
+    loss,
+    percent,
+    rate,
+    several,
+    signed,
+    tidy,
+)
 
 __all__ = ["Lost", "Story", "render"]
 
@@ -43,8 +54,8 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     made.filters.update(
-        rate=rate, number=tidy, signed=signed, percent=percent, loss=loss, kind=kind,
-        listed=listed, counted=several, slug=slug, several=lesson_part.several,
+        rate=rate, number=tidy, signed=signed, exact=exact, percent=percent, loss=loss,
+        kind=kind, listed=listed, counted=several, slug=slug, several=lesson_part.several,
         metric=lesson_part.metric, verdict=lesson_part.verdict,
     )  # fmt: skip
     # Ours, and free of what would end their element.

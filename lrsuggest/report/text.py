@@ -25,6 +25,11 @@ def number(value: float, digits: int = 3) -> str:
     return "–" if not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def exact(value: float) -> str:
+    """Write what a column is sorted by: no more digits than every processor agrees on."""
+    return f"{value:.6g}"
+
+
 def tidy(value: float, digits: int = 3) -> str:
     """Write as `number` does, but no minus before what rounds to nothing."""
     return number(round(value, digits) + 0.0 if math.isfinite(value) else value, digits)
