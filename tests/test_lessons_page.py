@@ -28,6 +28,14 @@ def test_the_page_says_what_the_tables_say(monkeypatch):
         assert line == wanted, "write it anew with python benchmarks/lessons.py"
 
 
+def test_the_readme_says_how_the_chains_ended():
+    page = (ROOT / "docs" / "lessons.md").read_text("utf-8")
+    count, ends = re.search(r"^(\d+) lessons, at the end .* in fp32: (.*?)\. ", page, re.M).groups()
+    assert f"Of {count} lessons at small sizes, the suggested chains ended: {ends};" in (
+        ROOT / "README.md"
+    ).read_text("utf-8")
+
+
 def test_the_tables_are_the_suites(lessons):
     planned = {each.label: each for each in load_suite("lessons").lesson}
     assert {each.name for each in lessons} <= set(planned)
