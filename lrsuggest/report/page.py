@@ -24,11 +24,11 @@ from lrsuggest.report.text import (
     kind,
     listed,
     loss,
+    number,
     percent,
     rate,
     several,
     signed,
-    tidy,
 )
 
 __all__ = ["Lost", "Story", "render"]
@@ -54,7 +54,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     made.filters.update(
-        rate=rate, number=tidy, signed=signed, exact=exact, percent=percent, loss=loss,
+        rate=rate, number=number, signed=signed, exact=exact, percent=percent, loss=loss,
         kind=kind, listed=listed, counted=several, slug=slug, several=lesson_part.several,
         metric=lesson_part.metric, verdict=lesson_part.verdict,
     )  # fmt: skip

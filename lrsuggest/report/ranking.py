@@ -20,7 +20,7 @@ from lrsuggest.report.figures import (
 )
 from lrsuggest.report.story import FEWEST_FAMILIES
 from lrsuggest.report.svg import inline
-from lrsuggest.report.text import kind, listed, percent, records, several, tidy
+from lrsuggest.report.text import kind, listed, number, percent, records, several
 
 ORACLE = "split-half oracle"
 _WITHIN = (0.01, 0.05, 0.1, 0.2, 0.5)  # regrets that the profile's table names
@@ -214,7 +214,7 @@ def difference(table: pd.DataFrame) -> dict[str, Any]:
         "rows": rows,
         "reading": (
             f"{rows[0]['contestant']} ranks best on the average of "
-            f"{int(place.families.max())} families ({tidy(rows[0]['rank'], 1)}); "
+            f"{int(place.families.max())} families ({number(rows[0]['rank'], 1)}); "
             f"not told from it: {rows[0]['alike']}."
         ),
     }
@@ -254,8 +254,8 @@ def heat(
         "reading": (
             "Each number is log10(pick / best rate): 0 is the best rate, −1 a tenth of it, +1 ten "
             "times as much. Blue is too low, orange too high, and the deeper the further. "
-            f"{low} picks lowest (in the median {tidy(middle[low], 1)}), {high} highest "
-            f"({tidy(middle[high], 1)})."
+            f"{low} picks lowest (in the median {number(middle[low], 1)}), {high} highest "
+            f"({number(middle[high], 1)})."
         ),
     }
 
@@ -265,5 +265,5 @@ def _cell(away: float) -> dict[str, Any]:
     if math.isnan(away):
         return {"said": "·", "depth": "none"}
     steps = int(np.searchsorted([0.15, 0.4, 0.8, 1.5], abs(away)))
-    said = tidy(away, 1).replace("0.", ".")
+    said = number(away, 1).replace("0.", ".")
     return {"said": said, "depth": f"{'n' if away < 0 else 'p'}{steps}" if steps else "z"}

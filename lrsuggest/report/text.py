@@ -21,18 +21,15 @@ def rate(value: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Write a regret with three decimals, a minus as a minus."""
-    return "–" if not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """Write a regret with three decimals, a minus as a minus, and none before 0.000."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def exact(value: float) -> str:
     """Write what a column is sorted by: no more digits than every processor agrees on."""
     return f"{value:.6g}"
-
-
-def tidy(value: float, digits: int = 3) -> str:
-    """Write as `number` does, but no minus before what rounds to nothing."""
-    return number(round(value, digits) + 0.0 if math.isfinite(value) else value, digits)
 
 
 def signed(value: float, digits: int = 1) -> str:

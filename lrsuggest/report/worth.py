@@ -16,7 +16,7 @@ from lrsuggest.evidence.sensitivity import by_proxy, fidelity, replicates
 from lrsuggest.evidence.tuning import intervals, read_folds
 from lrsuggest.report.figures import cost_figure
 from lrsuggest.report.svg import inline
-from lrsuggest.report.text import kind, percent, records, several, tidy
+from lrsuggest.report.text import kind, number, percent, records, several
 
 _READINGS = ("consensus", "min_10", "steepest_gaussian", "fastai_minimum")
 _SWEEPS = (1, 3, 5)
@@ -131,9 +131,9 @@ def _probes(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
         "rows": rows,
         "tasks": found.task.nunique(),
         "reading": (
-            f"Without a probe the mean regret is {tidy(none['mean'])}; {most['probes']} probes "
-            f"bring it to {tidy(most['mean'])} for the price of {most['cost']:g} full runs. "
-            f"The dotted line, {tidy(none['oracle'])}, is what full runs on half of the seeds "
+            f"Without a probe the mean regret is {number(none['mean'])}; {most['probes']} probes "
+            f"bring it to {number(most['mean'])} for the price of {most['cost']:g} full runs. "
+            f"The dotted line, {number(none['oracle'])}, is what full runs on half of the seeds "
             "would attain."
         ),
     }
@@ -169,4 +169,4 @@ def _human(readings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _factor(decades: float) -> str:
-    return f"{tidy(decades, 2)} decades (a factor of {10**decades:.1f})"
+    return f"{number(decades, 2)} decades (a factor of {10**decades:.1f})"

@@ -8,7 +8,7 @@ from report_tasks import EVIL, STORY, evil_story, task
 
 from lrsuggest.evidence.regret import constants
 from lrsuggest.report.page import Lost, Story, render
-from lrsuggest.report.text import listed, number, percent, rate, signed, tidy
+from lrsuggest.report.text import listed, number, percent, rate, signed
 
 
 def test_one_page_tells_it_all_and_asks_for_nothing_else():
@@ -83,7 +83,7 @@ def test_nothing_learnt_is_still_a_page(loss):
 def test_rates_and_regrets_read_well():
     assert [rate(x) for x in (3e-3, 1.24e-2, 1, math.nan)] == ["3e-3", "1.2e-2", "1e0", "–"]
     assert [number(x) for x in (0.01234, -0.5, math.nan)] == ["0.012", "−0.500", "–"]
-    assert [tidy(x) for x in (-0.0001, -0.5, math.nan)] == ["0.000", "−0.500", "–"]
+    assert [number(x) for x in (-0.0001, -0.5, math.nan)] == ["0.000", "−0.500", "–"]
     assert [signed(x) for x in (0.04, -0.26, 1)] == ["0.0", "−0.3", "+1.0"]
     assert [percent(x) for x in (0.0046, 0.57, 0, 1)] == [
         "0.5\xa0%", "57\xa0%", "0\xa0%", "100\xa0%"
