@@ -182,8 +182,10 @@ def page() -> str:
         "The figure before an interval says how much better the suggested rate was, in the metric "
         "(negative: worse), over seeds: orders of the data, from the same first weights, the same "
         "for both. Intervals are 95 % t intervals. \"Not worse\" wants the lower end above the "
-        "margin that the suite gives (accuracy -.005), \"worse within the margin\" has all of the "
-        "interval below zero, and under three seeds nothing is said. How many seeds a lesson's "
+        "margin that the suite gives (accuracy -.005), \"better\" above 0; \"worse within the "
+        "margin\" has all of the interval between that margin and 0, \"worse\" all of it below the "
+        "margin. A loss that reaches across the margin is undecided: that it is one is sure, how "
+        "large it is, is not. Under three seeds nothing is said. How many seeds a lesson's "
         "chains have was fixed in three goes, the last after a look at the first page "
         "(decisions.md).", "",
         left_out(lessons), "",

@@ -170,6 +170,14 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
 
     name = getattr(args, "suite", "quick")
     out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
+    if "out" not in args and args.command in ("report", "export"):
+        if (Path(name) / "plan.json").is_file():  # an output folder, wherever it lies
+            out = Path(name)
+        elif Path(name).is_dir() and len(Path(name).parts) > 1:
+            raise UserError(
+                f"{name} holds neither plan.json nor tasks.csv; give the output folder of a suite "
+                "that was run, or a folder of exported tables"
+            )
     if args.command in (None, "run"):
         from lrsuggest.bench.drive import drive
 

@@ -35,6 +35,7 @@ OPTIONAL = {
 }  # fmt: skip
 _LEAST_GB = 1.0  # what a suite's records, weights and resized data may take
 
+_LONGEST_S = 180  # what all imports together may take
 _MARK = "lrsuggest doctor:"
 _IMPORTS = f"""
 import importlib, sys, warnings
@@ -130,16 +131,22 @@ def imports(modules: Iterable[str]) -> dict[str, str]:
     todo = list(modules)
     said: dict[str, str] = {}
     while todo:
-        done = subprocess.run(
-            [sys.executable, "-c", _IMPORTS, *todo], capture_output=True, text=True, check=False
-        )
-        for line in done.stdout.splitlines():
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _IMPORTS, *todo], capture_output=True, check=False,
+                timeout=_LONGEST_S,
+            )  # fmt: skip
+            output, how = done.stdout, f"the process ended with code {done.returncode}"
+            errors = done.stderr.decode(errors="replace").strip()[-200:]
+        except subprocess.TimeoutExpired as late:
+            output, how, errors = late.stdout or b"", f"no end after {_LONGEST_S} s", "late"
+        for line in output.decode(errors="replace").splitlines():
             if line.startswith(_MARK):
                 name, _, outcome = line.removeprefix(_MARK).strip().partition(" ")
-                said[name] = outcome.strip() or f"the process ended with code {done.returncode}"
+                said[name] = outcome.strip() or how
         left = [name for name in todo if name not in said]
         if len(left) == len(todo):
-            said |= dict.fromkeys(left, f"no process for it: {done.stderr.strip()[-200:]}")
+            said |= dict.fromkeys(left, f"no process for it: {errors}")
             left = []
         todo = left
     return said

@@ -39,9 +39,9 @@ DIP_BEST = "at the best rate validation dips"
 
 _NOT_MEASURED = {
     "the eye finds the sharpest slope": "nobody marked these curves; readings stand for the eye",
-    "lo is hi/200": "slices were trained at ratios of 10 and 100 only",
-    "the larger size wants a smaller rate": "no task goes on from the weights of a smaller size",
-    "sizes much under 64x64 do not help": "no task goes on from the weights of a smaller size",
+    "lo is hi/200": "slices are compared at ratios of 10 and 100 only",
+    "the larger size wants a smaller rate": "what goes on to a larger size has other weights too",
+    "sizes much under 64x64 do not help": "nothing was trained with and without its small sizes",
     "half precision is no worse": "no task was trained in two precisions",
 }
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.recorded import check_columns
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.verdicts import compare
@@ -224,6 +225,11 @@ def load(folder: Path) -> list[LessonEvidence]:
             f"{folder} holds no recorded lessons ({error}); give the folder of lessons.csv, "
             "stages.csv, chains.csv and named.csv"
         ) from None
+    for name, table, columns in (
+        ("lessons", facts, LESSONS), ("stages", stages, STAGES), ("chains", chains, CHAINS),
+        ("named", named, NAMED),
+    ):  # fmt: skip
+        check_columns(folder / f"{name}.csv", table, columns)
     named["where"] = named["where"].fillna("")
     return [
         LessonEvidence(

@@ -51,13 +51,37 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
             "sweeps.csv and runs.csv"
         ) from None
+    for name, table, columns in (
+        ("tasks", tasks, TASKS), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
+    ):  # fmt: skip
+        check_columns(folder / f"{name}.csv", table, columns)
+    if tasks.task.duplicated().any():
+        twice = tasks.task[tasks.task.duplicated()].iloc[0]
+        raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")
     sweeps_of = dict(list(sweeps.groupby("task")))
     runs_of = dict(list(runs.groupby("task")))
-    return [
-        _task(row, sweeps_of.get(row["task"]), runs_of.get(row["task"]))
-        for row in tasks.to_dict("records")
-        if held_out is None or bool(row["held_out"]) is held_out
-    ]
+    found = []
+    for row in tasks.to_dict("records"):
+        if held_out is None or bool(row["held_out"]) is held_out:
+            try:
+                found.append(_task(row, sweeps_of.get(row["task"]), runs_of.get(row["task"])))
+            except (ValueError, TypeError) as error:
+                raise UserError(
+                    f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
+                    "export the tables again"
+                ) from None
+    return found
+
+
+def check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Make sure that a table has its columns.
+
+    Raises:
+        UserError: one is missing.
+    """
+    for name in columns:
+        if name not in table:
+            raise UserError(f"{path} has no column {name!r}; export the tables again")
 
 
 def _number(text: object) -> float:

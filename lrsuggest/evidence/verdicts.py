@@ -41,9 +41,10 @@ class Comparison:
 def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) -> Comparison:
     """Compare two contestants seed by seed.
 
-    "Not worse" wants the interval's lower end above -margin; where the whole interval lies below 0
-    it is "worse within the margin". "Better" wants it above 0, "worse" its upper end below -margin.
-    Under three seeds, or with the interval in between, nothing is decided. Whoever diverges more
+    "Not worse" wants the interval's lower end above -margin; where the whole interval lies between
+    that and 0 it is "worse within the margin". "Better" wants it above 0, "worse" its upper end
+    below -margin. Under three seeds that both ended, or with an interval that reaches across
+    -margin, nothing is decided, though it may all lie below 0. Whoever diverges more
     often cannot be better: ours is then worse, theirs leaves the claim to the other seeds. One run
     that is missing, and nothing is said.
 
@@ -70,7 +71,7 @@ def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) 
     verdict = Verdict.UNDECIDED
     if missing:
         verdict = Verdict.MISSING
-    elif len(mine) >= FEWEST:
+    elif n >= FEWEST or (len(mine) >= FEWEST and lost[0] > lost[1]):
         if lost[0] > lost[1] or high < -margin:
             verdict = Verdict.WORSE
         elif low > 0:

@@ -6,6 +6,7 @@ than the other and the 95 % interval of its median change over families lies on 
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,13 @@ from lrsuggest.evidence.lessons import LessonEvidence, autopilot
 from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.statistics import bootstrap
-from lrsuggest.evidence.verdicts import Verdict
+from lrsuggest.evidence.verdicts import FEWEST, Verdict
 from lrsuggest.evidence.verdicts import compare as against
 from lrsuggest.report.page import contested, environment
-from lrsuggest.report.text import kind, listed, records, several
+from lrsuggest.report.text import kind, records, several
 
 BETTER, WORSE, ALIKE = "better", "worse", "no difference beyond noise"
+FEW = f"under {FEWEST} common seeds, nothing is said"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Comparison:
         moves: a row per task and contestant that moved beyond noise.
         lessons: a row per lesson's stage, chain and number format.
         alone: labels that only A, and only B, has.
+        unlike: sentences on what has one name and is not the same.
     """
 
     before: Side
@@ -58,6 +61,7 @@ class Comparison:
     moves: list[dict[str, Any]]
     lessons: list[dict[str, Any]]
     alone: tuple[list[str], list[str]]
+    unlike: list[str]
 
     @classmethod
     def of(cls, before: Side, after: Side) -> "Comparison":
@@ -71,6 +75,7 @@ class Comparison:
             before, after, _contestants(costs, noise), _tasks(pairs), moves,
             _lessons(before.lessons, after.lessons),
             ([label for label in a if label not in b], [label for label in b if label not in a]),
+            [*_unlike_tasks(pairs), *_unlike_lessons(before.lessons, after.lessons)],
         )  # fmt: skip
 
     @property
@@ -86,11 +91,54 @@ class Comparison:
             for verdict in (BETTER, WORSE):
                 mine = [row[name] for row in rows if row["verdict"] == verdict]
                 if rows:
-                    said.append(f"{what} {verdict}: {listed(mine, 6) or 'none'}")
+                    said.append(f"{what} {verdict}: {_named(mine) or 'none'}")
         for side, labels in zip("AB", self.alone, strict=True):
             if labels:
-                said.append(f"only in {side}: {listed(labels)}")
-        return said
+                said.append(f"only in {side}: {_named(labels)}")
+        return said + self.unlike
+
+    @property
+    def gist(self) -> str:
+        """What moved, in a sentence or two."""
+        if not (self.contestants or self.tasks or self.lessons):
+            return "Nothing was measured in both."
+        moved = [line for line in self.lines if re.match("[a-z ]+ (better|worse): (?!none$)", line)]
+        said = [f"{line[0].upper()}{line[1:]}." for line in moved]
+        return " ".join(said) or "Nothing moved beyond noise."
+
+
+def _named(labels: Sequence[str], most: int = 6) -> str:
+    """Join labels, which may hold commas themselves; beyond `most` the others are counted."""
+    more = [f"and {len(labels) - most} more"] if len(labels) > most else []
+    return "; ".join([*labels[:most], *more])
+
+
+def _unlike_tasks(pairs: Mapping[str, tuple[TaskEvidence, TaskEvidence]]) -> list[str]:
+    said = []
+    for label, both in pairs.items():
+        told = [
+            {"metric": t.metric, "model": t.model, "steps": t.steps, "batch": t.batch,
+             "schedule": t.schedule, "data": t.facts.get("data", "")} for t in both
+        ]  # fmt: skip
+        if differ := [name for name in told[0] if told[0][name] != told[1][name]]:
+            said.append(f"not the same in both: {label} ({', '.join(differ)})")
+    return said
+
+
+def _unlike_lessons(before: Sequence[LessonEvidence], after: Sequence[LessonEvidence]) -> list[str]:
+    earlier = {lesson.name: lesson for lesson in before}
+    columns = ["stage", "size", "batch", "epochs"]
+    said = []
+    for lesson in after:
+        if (other := earlier.get(lesson.name)) is None:
+            continue
+        facts = ("metric", "model", "optimizer", "schedule", "fingerprint")
+        differ = [name for name in facts if lesson.facts.get(name) != other.facts.get(name)]
+        if not lesson.stages[columns].astype(str).equals(other.stages[columns].astype(str)):
+            differ.append("stages")
+        if differ:
+            said.append(f"not the same in both: lesson {lesson.name} ({', '.join(differ)})")
+    return said
 
 
 def _costs(before: Side, after: Side, shared: Sequence[str]) -> pd.DataFrame:
@@ -175,15 +223,19 @@ def _lessons(
     earlier = {lesson.name: lesson for lesson in before}
     rows = []
     for lesson in after:
-        if lesson.name not in earlier:
+        if (
+            lesson.name not in earlier
+            or lesson.facts["metric"] != (earlier[lesson.name].facts["metric"])
+        ):
             continue
         keys = ["precision", "number"]
         pair = [autopilot(each).set_index(keys) for each in (earlier[lesson.name], lesson)]
         for key in pair[1].index.intersection(pair[0].index, sort=False):
             a, b = (each.loc[key, "our_values"] for each in pair)
             n = min(len(a), len(b))
-            found = against(b[:n], a[:n], margin=lesson.margin, higher=lesson.higher)
-            same = {Verdict.NOT_WORSE: ALIKE, Verdict.UNDECIDED: ALIKE}
+            # Without a margin: what is looked for is a difference, either way.
+            found = against(b[:n], a[:n], margin=0.0, higher=lesson.higher)
+            same = {Verdict.UNDECIDED: ALIKE if n >= FEWEST else FEW}
             rows.append(
                 {
                     "what": f"{lesson.name}, {'test split' if key[1] == 0 else f'stage {key[1]}'}"

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +98,13 @@ def test_a_report_tells_job_keys_and_strays_and_is_made_from_tables_too(tiny, mo
     capsys.readouterr()
     assert main(["report", "--compare", "out", "tables", "--out", "both"]) == 0
     assert "trained tasks better: none\ntrained tasks worse: none" in capsys.readouterr().out
-    assert "No contestant moved beyond noise." in (folder / "both" / "compare.html").read_text()
+    assert "Nothing moved beyond noise." in (folder / "both" / "compare.html").read_text()
+    shutil.copytree("out", "elsewhere/run.v2")
+    assert main(["report", "elsewhere/run.v2"]) == 0
+    assert (folder / "elsewhere" / "run.v2" / "report.html").exists()
+    (folder / "elsewhere" / "empty").mkdir()
+    assert main(["report", "elsewhere/empty"]) == 2
+    assert "empty holds neither plan.json nor tasks.csv" in capsys.readouterr().err
     assert main(["report", "--compare", "out", "nowhere"]) == 2
     assert "nowhere holds neither plan.json nor tasks.csv" in capsys.readouterr().err
     (folder / "file").write_text("")

@@ -110,6 +110,15 @@ def test_imports_go_on_after_a_crash(broken):
     }
 
 
+def test_imports_that_print_no_text_or_never_end_are_told(broken, monkeypatch):
+    (broken / "odd.py").write_text("import sys\nsys.stdout.buffer.write(b'\\xff\\n')")
+    (broken / "late.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.setattr(doctor, "_LONGEST_S", 2)
+    assert imports(["odd", "late", "csv"]) == {
+        "odd": "ok", "late": "no end after 2 s", "csv": "ok",
+    }  # fmt: skip
+
+
 def test_what_is_installed_here_fits_together():
     assert mismatches({"torch": "1.0", "torchvision": None}) == []
     here = {name: doctor._version(name) for name in doctor.NEEDED}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,40 @@ def test_the_contest_covers_every_task_and_contestant():
 
 def test_a_folder_without_tables_is_told(tmp_path):
     with pytest.raises(UserError, match="holds no recorded tables"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "says"),
+    [
+        ("tasks", "kind", None, "tasks.csv has no column 'kind'"),
+        ("tasks", "start", "abc", "of the task 'a' a value cannot be read"),
+        ("tasks", "steps", "", "of the task 'a' a value cannot be read"),
+        ("tasks", "versions", "torch", "of the task 'a' a value cannot be read"),
+        ("sweeps", "losses", "1 two", "of the task 'a' a value cannot be read"),
+        ("runs", "lr", "x", "of the task 'a' a value cannot be read"),
+    ],
+)
+def test_damaged_tables_are_told_in_a_sentence(tmp_path, name, column, value, says):
+    source = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded"
+    label = pd.read_csv(source / "tasks.csv").task[0]
+    for each in ("tasks", "sweeps", "runs"):
+        table = pd.read_csv(source / f"{each}.csv", dtype=str, keep_default_na=False)
+        table = table[table.task == label].assign(task="a")
+        if each == name:
+            table = table.drop(columns=column) if value is None else table.assign(**{column: value})
+        table.to_csv(tmp_path / f"{each}.csv", index=False)
+    with pytest.raises(UserError, match=says):
+        load(tmp_path)
+
+
+def test_a_task_that_is_there_twice_is_told(tmp_path):
+    source = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded"
+    for each in ("sweeps", "runs"):
+        (tmp_path / f"{each}.csv").symlink_to(source / f"{each}.csv")
+    tasks = pd.read_csv(source / "tasks.csv", dtype=str, keep_default_na=False)
+    pd.concat([tasks, tasks[:1]]).to_csv(tmp_path / "tasks.csv", index=False)
+    with pytest.raises(UserError, match="twice"):
         load(tmp_path)
 
 

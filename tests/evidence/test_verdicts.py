@@ -66,6 +66,8 @@ def test_the_interval_is_the_paired_t_interval_and_mirrors(rows, higher):
         ([0.1, 0.1, 0.1], [0.9, INF, INF], "undecided"),
         ([INF, 0.9, 0.9], [0.9, 0.9, INF], "undecided"),
         ([INF] * 3, [INF] * 3, "undecided"),
+        ([0.9, 0.9001, 0.9], [INF, 0.8, 0.8], "undecided"),  # two seeds that both ended
+        ([INF] * 3, [0.9] * 3, "worse"),
         # what is missing is no divergence
         ([0.9, 0.9, NAN], [0.1, 0.1, 0.1], "not measured"),
         ([0.1, 0.1, 0.1], [0.9, 0.9, NAN], "not measured"),

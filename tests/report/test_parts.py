@@ -201,5 +201,27 @@ def test_a_comparison_finds_what_moved_and_nothing_in_itself():
     assert "none" not in line
     back = Comparison.of(Side("b", six(loss=flat)), before)
     assert {r["contestant"]: r["verdict"] for r in back.contestants}["lightning"] == WORSE
+    # Swapping A and B swaps every verdict, and the page's first sentence tells of lessons too.
+    there, here = (
+        Comparison.of(*pair)
+        for pair in [(before, Side("b", [], [better])), (Side("b", [], [better]), before)]
+    )
+    assert [row["verdict"] for row in there.lessons] == [BETTER]
+    assert [row["verdict"] for row in here.lessons] == [WORSE]
+    assert here.gist == "Lessons worse: c, stage 1, fp32."
+    small = lesson("c", "camvid", ("9x9",), seeds=3)
+    small.chains.loc[small.chains.pilot == "suggested", "value"] -= 0.001  # within the margin
+    (row,) = Comparison.of(before, Side("b", [], [small])).lessons
+    assert row["verdict"] == WORSE
+    few = lesson("c", "camvid", ("9x9",), seeds=2)
+    (row,) = Comparison.of(before, Side("b", [], [few])).lessons
+    assert "nothing is said" in row["verdict"]
+    other = lesson("c", "camvid", ("9x9",), seeds=3)
+    other.facts["metric"] = "error_rate"
+    longer = [replace(each, steps=77) for each in six()]
+    found = Comparison.of(before, Side("b", longer, [other]))
+    assert found.lessons == []
+    assert "not the same in both: lesson c (metric)" in found.lines
+    assert sum("(steps)" in line for line in found.unlike) == 6
     nothing = Comparison.of(before, Side("none", []))
     assert nothing.contestants == nothing.tasks == nothing.lessons == []
