@@ -10,12 +10,19 @@ from lrsuggest.errors import LrsuggestWarning
 
 __all__ = ["HEURISTICS", "rates", "read_all"]
 
-for _home in (
-    "consensus",
-    "shapes",
-    "peers",
-):  # ours register first, so that tables begin with them
-    import_module(f"lrsuggest.curves.{_home}")
+_HOMES = [f"lrsuggest.curves.{name}" for name in ("consensus", "shapes", "peers")]
+for _home in _HOMES:
+    import_module(_home)
+
+
+def _place(name: str) -> int:
+    home = HEURISTICS[name].read.__module__
+    return _HOMES.index(home) if home in _HOMES else len(_HOMES)
+
+
+# Ours first, so that tables begin with them, and marks are the same whatever was imported before.
+for _name in sorted(HEURISTICS, key=_place):
+    HEURISTICS[_name] = HEURISTICS.pop(_name)
 
 
 def read_all(

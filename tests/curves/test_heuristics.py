@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,13 @@ def test_read_all_leaves_constants_out_unless_asked():
 def test_an_unknown_context_is_refused(what, says):
     with pytest.raises(UserError, match=says):
         Context(**what)
+
+
+@pytest.mark.parametrize("first", ["shapes", "peers", "consensus", "drawing"])
+def test_the_order_of_readings_does_not_hang_on_what_was_imported_first(first):
+    code = (
+        f"import lrsuggest.curves.{first}; from lrsuggest.curves.readings import HEURISTICS; "
+        "print([n for n, each in HEURISTICS.items() if each.origin != 'constant'][:3])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['consensus', 'steepest', 'steepest_gaussian']"
