@@ -15,6 +15,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 READY = b"ready"
+MORE, LAST = b"+", b"-"  # before a record: whether this process takes another order
 SAY_WHERE = signal.SIGUSR1  # print where every thread is; sent before a child is stopped
 
 
@@ -49,7 +50,7 @@ def main(orders: int, lifeline: int) -> None:
             broken = order.job.device.startswith("cuda")  # what CUDA holds is in doubt now
         sys.stdout.flush()
         sys.stderr.flush()
-        connection.send_bytes(encode(record))
+        connection.send_bytes((LAST if broken else MORE) + encode(record))
         if broken:
             return
 
@@ -65,5 +66,8 @@ def _guard(lifeline: int, orders: int) -> None:
     os.close(there)
     os.close(orders)  # or the driver would not notice the child's end
     with contextlib.suppress(BaseException):
-        select.select([lifeline, here], [], [])
+        ends = select.poll()  # select() takes no descriptor above 1023
+        for each in (lifeline, here):
+            ends.register(each)
+        ends.poll()
     os.killpg(0, signal.SIGKILL)

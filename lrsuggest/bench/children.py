@@ -13,12 +13,13 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import NamedTuple
 
-from lrsuggest.bench.child import READY, SAY_WHERE
+from lrsuggest.bench.child import LAST, READY, SAY_WHERE
 from lrsuggest.bench.jobs import Job, Order, Provenance, Record, Result, Status
 from lrsuggest.bench.records import decode
 
 IMPORTS_S = 120.0  # what a process may take until it is ready for its first job
 _LOG = 2**16  # bytes of its output kept, the last ones
+_LEAVE_S = 2.0  # what a process may take to end once it has hung up
 _SLICE_S = 0.2  # how often it is looked at whether a silent process still lives
 
 # One thread a job, so that its numbers do not depend on how many run beside it; and no spinning,
@@ -46,7 +47,8 @@ class _Child:
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._connection, theirs = Pipe()
-        lifeline, self._lifeline = os.pipe()
+        lifeline, ours = os.pipe()
+        self._lifeline: int | None = ours
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from lrsuggest.bench.child import main; main({theirs.fileno()}, {lifeline})"
@@ -61,6 +63,7 @@ class _Child:
             theirs.close()
             os.close(lifeline)
         self._ready = False
+        self._leaves = False
 
     def do(self, order: Order, limit_s: float) -> Outcome:
         """Do an order, or say how it failed; a process that is of no more use is stopped."""
@@ -77,9 +80,13 @@ class _Child:
             self._connection.send_bytes(order.encode())
             if not self._hear(limit_s):
                 return self._late(order.job, limit_s, "")
-            return Outcome(decode(self._connection.recv_bytes()), self._said())
+            told = self._connection.recv_bytes()
+            self._leaves = told.startswith(LAST)
+            return Outcome(decode(told[1:]), self._said())
         except (EOFError, OSError):
             seconds = time.monotonic() - began
+        with contextlib.suppress(subprocess.TimeoutExpired):  # its own exit code tells more
+            self.process.wait(_LEAVE_S)
         log = self._said()
         self.stop()
         status, error = _death(self.process.returncode, oom_kills() > kills)
@@ -111,21 +118,27 @@ class _Child:
     @property
     def alive(self) -> bool:
         """Whether it can do another order."""
-        return self.process.poll() is None
+        return not self._leaves and self.process.poll() is None
 
     def kill(self) -> None:
         """End its whole process group at once; whoever waits for an answer learns of it."""
+        if self.process.returncode is not None:
+            return  # its number may be another's by now, and its guard ends the group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it, and give back what it held; not while somebody waits for its answer."""
+        """End it, and give back what it held; not while somebody waits for its answer.
+
+        Once is enough: the descriptor's number may be another's by the second time.
+        """
         self.kill()
         self.process.wait()
         self._connection.close()
         self._log.close()
-        with contextlib.suppress(OSError):
+        if self._lifeline is not None:
             os.close(self._lifeline)
+            self._lifeline = None
 
 
 class Children:

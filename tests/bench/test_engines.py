@@ -16,7 +16,7 @@ import psutil
 import pytest
 from test_suite import job
 
-from lrsuggest.bench.children import Children, oom_kills
+from lrsuggest.bench.children import Children, _Child, oom_kills
 from lrsuggest.bench.engines import ATTEMPTS, Local
 from lrsuggest.bench.jobs import Order
 from lrsuggest.tasks.data.readers import read_digits
@@ -236,3 +236,54 @@ def test_children_outlive_their_jobs_and_are_used_again(digits):
     stopped.stop()
     outcome = stopped.attempt(Order(job(), digits), 9)
     assert outcome.record.status == "interrupted"
+
+
+def test_a_dead_child_is_stopped_once_however_often_it_is_asked_for():
+    child = _Child()
+    child.kill()
+    child.process.wait()
+    child.stop()
+    freed = os.pipe()  # takes the lowest free numbers, the lifeline's among them
+    spare = [os.dup(freed[0]) for _ in range(8)]
+    child.stop()
+    for each in (*freed, *spare):
+        os.close(each)  # would raise if it had been closed
+
+
+def test_a_childs_own_exit_code_is_told(tmp_path, monkeypatch):
+    """A package that breaks on import ends the process; its exit takes a while."""
+    (tmp_path / "msgspec.py").write_text(
+        "import atexit, time\natexit.register(time.sleep, 0.5)\nraise ImportError('broken')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Local(1) as engine:
+        (outcome,) = engine.run([Order(job(), tmp_path / "absent.npz")], lambda order: 100)
+    assert outcome.record.provenance.error == "the process ended with code 1"
+    assert b"ImportError: broken" in outcome.log
+
+
+def test_a_child_that_leaves_after_a_fault_on_a_gpu_gets_no_other_job(digits, tmp_path):
+    with Local(1) as engine:
+        orders = [
+            Order(job(device="cuda"), tmp_path / "absent.npz"),
+            *(Order(job(seed=seed), digits) for seed in (1, 2)),
+        ]
+        found = {o.record.job.seed: o.record for o in engine.run(orders, lambda order: 100)}
+    assert [found[seed].status for seed in range(3)] == ["error", "ok", "ok"]
+    assert {each.provenance.attempts for each in found.values()} == {1}
+
+
+def test_descriptors_above_1023_do(digits):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard not in (-1, resource.RLIM_INFINITY) and hard < 2048:
+        pytest.skip(f"this process may open {hard} files at most")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1030)]
+    try:
+        with Local(1) as engine:
+            (outcome,) = engine.run([Order(job(), digits)], lambda order: 100)
+    finally:
+        for each in held:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (outcome.record.status, outcome.record.provenance.attempts) == ("ok", 1)
