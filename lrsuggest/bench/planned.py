@@ -1,5 +1,6 @@
 """What a run of a suite set out to do, as plan.json beside the records keeps it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -141,6 +142,22 @@ class Plan(msgspec.Struct, frozen=True):
     def jobs(self) -> list[Job]:
         """Every job of the tasks once; the lessons' chains come on top."""
         return list(dict.fromkeys(job for task in self.tasks for job in task.all_jobs))
+
+
+def carried(plan: Plan, before: Sequence[PlannedTask]) -> Plan:
+    """Return a plan with the runs that were added before to the tasks it shares.
+
+    A task is shared where it has its label and all its jobs, which bear the data's fingerprint.
+    """
+    told = {task.label: task for task in before}
+
+    def carry(task: PlannedTask) -> PlannedTask:
+        old = told.get(task.label)
+        if old is None or not set(task.jobs) <= set(old.jobs):
+            return task
+        return msgspec.structs.replace(task, jobs=old.jobs, extra=old.extra)
+
+    return msgspec.structs.replace(plan, tasks=tuple(map(carry, plan.tasks)))
 
 
 def save_plan(plan: Plan, out: Path) -> None:

@@ -1,5 +1,6 @@
 """From a plan to records: run what is missing, add what follows from the results."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,11 +13,19 @@ from lrsuggest.bench.engines import Engine
 from lrsuggest.bench.jobs import MEASURED, Job, Order
 from lrsuggest.bench.lessons import all_named, chain_file, named_runs, walk
 from lrsuggest.bench.plan import chased, extended, refined
-from lrsuggest.bench.planned import Plan, PlannedLesson, PlannedTask, save_plan
+from lrsuggest.bench.planned import (
+    Plan,
+    PlannedLesson,
+    PlannedTask,
+    carried,
+    load_plan,
+    save_plan,
+)
 from lrsuggest.bench.prepare import bars
 from lrsuggest.bench.store import Store
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.readings import rates, read_all
+from lrsuggest.errors import UserError
 
 _EXTENSIONS = 3  # of a grid, by a decade each
 
@@ -25,13 +34,18 @@ def run_plan(plan: Plan, store: Store, out: Path, *, engine: Engine, console: Co
     """Run every job that has no result yet; returns the plan with the runs it had to add.
 
     First the suite's entries, then one lesson after the other. The plan is on disk before anything
-    runs, so that whatever happens the report knows what is missing.
+    runs, so that whatever happens the report knows what is missing; what an earlier call added to
+    a task stays in it until this one has come as far.
     """
-    save_plan(plan, out)
+    before: tuple[PlannedTask, ...] = ()
+    with contextlib.suppress(UserError):  # none there, or none that can be read
+        before = load_plan(out).tasks
+    save_plan(carried(plan, before), out)
     for name in ("", *(lesson.name for lesson in plan.lessons)):
         for lesson in (each for each in plan.lessons if each.name == name):
             _run_chains(plan, lesson, store, out / "cache", engine, console)
-        plan = _run_tasks(plan, name, store, out, engine, console)
+        plan = _run_tasks(plan, name, before, store, out, engine, console)
+        before = tuple(task for task in before if task.lesson != name)
     return plan
 
 
@@ -60,8 +74,9 @@ def _run_chains(
 
 
 def _run_tasks(
-    plan: Plan, lesson: str, store: Store, out: Path, engine: Engine, console: Console
-) -> Plan:
+    plan: Plan, lesson: str, before: Sequence[PlannedTask], store: Store, out: Path,
+    engine: Engine, console: Console,
+) -> Plan:  # fmt: skip
     """Run the responses of a lesson's stages, or of the suite's entries ("").
 
     First the sweeps and the grids, which a refined suite extends while the best rate stands at an
@@ -73,11 +88,17 @@ def _run_tasks(
         tasks = tuple(change(t) if t.lesson == lesson else t for t in plan.tasks)
         return msgspec.structs.replace(plan, tasks=tasks)
 
+    tried = set[Job]()  # what failed once is not tried again in this call
+
     def run(jobs: Callable[[PlannedTask], tuple[Job, ...]]) -> None:
         here = [task for task in plan.tasks if task.lesson == lesson]
         orders = [
-            Order(j, Path(t.prepared)) for t in here for j in jobs(t) if not store.measured(j)
+            Order(job, Path(task.prepared))
+            for task in here
+            for job in jobs(task)
+            if job not in tried and not store.measured(job)
         ]
+        tried.update(order.job for order in orders)
         _run_orders(orders, plan, lesson or plan.suite, store, engine, console)
 
     for extension in range(1 + _EXTENSIONS):
@@ -88,9 +109,9 @@ def _run_tasks(
         if longer == plan or extension == _EXTENSIONS:
             break
         plan = longer
-        save_plan(plan, out)
+        save_plan(carried(plan, before), out)
     plan = changed(lambda task: msgspec.structs.replace(task, extra=_following(task, store)))
-    save_plan(plan, out)
+    save_plan(carried(plan, [task for task in before if task.lesson != lesson]), out)
     run(lambda task: task.extra)
     return plan
 

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 from test_suite import GOOD
 
+from lrsuggest.bench.children import Outcome
 from lrsuggest.bench.collect import collect
-from lrsuggest.bench.jobs import Record, RecordedCurve, Result
+from lrsuggest.bench.jobs import Provenance, Record, RecordedCurve, Result
 from lrsuggest.bench.plan import FRESH, chased, make_plan, refined
 from lrsuggest.bench.planned import Plan, load_plan, save_plan
-from lrsuggest.bench.run import _following
+from lrsuggest.bench.run import _following, run_plan
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load
 from lrsuggest.curves.curve import Curve
@@ -214,3 +215,61 @@ def test_every_entry_of_the_evidence_can_be_planned(evidence):
 def test_a_kind_of_job_may_have_a_limit_of_its_own():
     plan = Plan("s", "t", "c", 600.0, (), limits_s={"sweep": 60.0})
     assert [plan.limit_of(kind) for kind in ("sweep", "run", "test")] == [60.0, 600.0, 600.0]
+
+
+class Falling:
+    """An engine whose losses fall as the rate rises; it counts, and says when it is killed."""
+
+    def __init__(self, late=None, orders=10**6):
+        self.tries, self.late, self.orders = Counter(), late, orders
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def run(self, orders, limit):
+        for order in orders:
+            if self.tries.total() == self.orders:
+                raise KeyboardInterrupt
+            self.tries[order.job] += 1
+            result = Result("ok", end={"loss": 1 - float(np.log10(order.job.rates[0])) / 10})
+            if order.job.kind == "sweep":
+                curve = Curve(np.geomspace(1e-7, 10, 60), np.linspace(2, 1, 60))
+                result = Result("ok", start={"loss": 2.0}, curve=RecordedCurve.of(curve))
+            if order.job == self.late:
+                result = Result("timeout")
+            yield Outcome(Record(order.job, result, Provenance()))
+
+
+def test_what_failed_is_not_tried_again_in_the_same_call(tmp_path):
+    plan = plan_of(tmp_path, FULL)
+    late = plan.tasks[0].grid[1]
+    engine, store = Falling(late), Store(tmp_path / "out")
+    told = run_plan(plan, store, tmp_path / "out", engine=engine, console=Console(quiet=True))
+    assert len(told.tasks[0].jobs) > len(plan.tasks[0].jobs), "the grid was extended"
+    assert set(engine.tries.values()) == {1}
+    assert store.get(late).status == "timeout"
+    again = Falling()
+    run_plan(plan, store, tmp_path / "out", engine=again, console=Console(quiet=True))
+    assert again.tries[late] == 1, "the next call tries it"
+
+
+def test_a_call_that_is_killed_early_forgets_no_run_that_was_added_before(tmp_path):
+    out, plan = tmp_path / "out", plan_of(tmp_path, FULL)
+    store, quiet = Store(out), Console(quiet=True)
+    whole = run_plan(plan, store, out, engine=Falling(), console=quiet)
+    (task,) = load_plan(out).tasks
+    assert task == whole.tasks[0]
+    assert task.extra
+    (store.folder / f"{plan.tasks[0].jobs[0].key}.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, store, out, engine=Falling(orders=0), console=quiet)
+    assert load_plan(out) == whole
+    again = run_plan(plan, store, out, engine=Falling(), console=quiet)
+    assert again == load_plan(out) == whole, "a grid grows no further by being run again"
+    more = plan_of(tmp_path, FULL.replace("[1e-3, 1e-2]", "[1e-3, 2e-3, 1e-2]"))
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(more, store, out, engine=Falling(orders=0), console=quiet)
+    assert load_plan(out) == more, "another grid has other runs"
