@@ -14,7 +14,7 @@ from lrsuggest.bench.locks import driving, stoppable
 from lrsuggest.bench.plan import make_plan
 from lrsuggest.bench.planned import Plan
 from lrsuggest.bench.run import run_plan
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.store import Store, writing
 from lrsuggest.bench.suite import Suite
 from lrsuggest.errors import UserError
 
@@ -30,7 +30,7 @@ def drive(
         suite: what to run.
         root: folder of the datasets.
         out: output folder; no other driver may hold it.
-        workers: runs at a time; None for one per core, one on a GPU.
+        workers: runs at a time; None for one per core this process may use, one on a GPU.
         scheduler: address of a dask scheduler whose workers do the runs instead.
         device: "cpu" or "cuda".
         words: the command's arguments, for the report.
@@ -42,6 +42,10 @@ def drive(
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers must be at least 1; got {workers}")
+    if scheduler == "":
+        raise UserError(
+            "--scheduler is empty; give an address like tcp://HOST:8786 or leave it out"
+        )
     if scheduler and workers:
         raise UserError("--workers is for runs here; with --scheduler the cluster has its own")
     if device == "cuda" and not scheduler:
@@ -53,14 +57,24 @@ def drive(
     def tell(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    slots = workers or (1 if device == "cuda" else os.cpu_count() or 1)
+    slots = workers or (1 if device == "cuda" else _cores())
     made: Engine = Cluster(scheduler, tell) if scheduler else Local(slots)
     with stoppable(), driving(out), made as engine:
         store = Store(out, tell)
         store.tidy()
         command = " ".join(["python -m lrsuggest.bench", *words])
-        plan = make_plan(name, suite, root, out, device=device, console=console, command=command)
+        with writing(out / "cache"):
+            plan = make_plan(
+                name, suite, root, out, device=device, console=console, command=command
+            )
         return run_plan(plan, store, out, engine=engine, console=console)
+
+
+def _cores() -> int:
+    """How many cores this process may use, which a container or a batch system may have cut."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def resume(argv: Sequence[str] | None) -> str:

@@ -105,9 +105,7 @@ def plan_lesson(
     steps, paths = [], []
     for stage in lesson.stage:
         paths.append(cache / data_file(which.name, print_of, stage.size))
-        prepare(which, folder, stage.size, paths[-1], progress)
-        with np.load(paths[-1], allow_pickle=False) as held:
-            examples = int((~held["valid"]).sum())
+        examples = int((~prepare(which, folder, stage.size, paths[-1], progress).valid).sum())
         steps.append(max(1, examples // min(stage.batch, examples)) * stage.epochs)
     test = ""
     if lesson.test:

@@ -11,6 +11,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
+from lrsuggest.bench.store import writing
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.sealed import atomic
 
@@ -50,11 +51,12 @@ def driving(out: Path) -> Iterator[None]:
             f"the output folder {out} cannot be used ({error.strerror}); give another --out"
         ) from None
     try:
-        with atomic(who) as file:
+        with writing(who), atomic(who) as file:
             file.write(f"process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
-        who.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk may be read-only by now
+            who.unlink()
         lock.release()
 
 

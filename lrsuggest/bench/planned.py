@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from lrsuggest.bench.jobs import Job, JobKind
+from lrsuggest.bench.store import writing
 from lrsuggest.bench.suite import Refine, Sweep
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
@@ -161,8 +162,13 @@ def carried(plan: Plan, before: Sequence[PlannedTask]) -> Plan:
 
 
 def save_plan(plan: Plan, out: Path) -> None:
-    """Write plan.json."""
-    with atomic(out / "plan.json") as file:
+    """Write plan.json.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = out / "plan.json"
+    with writing(path), atomic(path) as file:
         file.write(msgspec.json.format(msgspec.json.encode(plan), indent=1))
 
 

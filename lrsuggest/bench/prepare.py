@@ -12,11 +12,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lrsuggest.bench.store import writing
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset, locate
 from lrsuggest.tasks.data.readers import Split, read
 from lrsuggest.tasks.data.resident import Resident, cached
-from lrsuggest.tasks.data.sealed import intact
 from lrsuggest.tasks.data.synthetic import write_street
 
 
@@ -32,12 +32,13 @@ def folder_of(which: Dataset, root: Path | None, out: Path) -> Path | None:
     """Return where a dataset lies; a drawn one is drawn first.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or cannot be drawn.
     """
     if which.synthetic:
         folder = out / "data" / which.name
         if not (folder / "codes.txt").exists():
-            write_street(folder)
+            with writing(folder):
+                write_street(folder)
         return folder
     return locate(which, root)
 
@@ -49,20 +50,19 @@ def prepare(
     path: Path,
     progress: Progress,
     split: Split = "valid",
-) -> None:
-    """Read and resize a dataset once, unless that was done before.
+) -> Resident:
+    """Read and resize a dataset once, unless that was done before; returns it.
 
     Raises:
-        UserError: the data are damaged, or lack what the task needs.
+        UserError: the data are damaged or lack what the task needs, or there is no room for them.
     """
-    if intact(path):
-        return
-    bar = progress.add_task(f"reading {which.name} {'x'.join(map(str, size))}", total=None)
-
-    def tell(done: int, of: int) -> None:
-        progress.update(bar, completed=done, total=of)
 
     def make() -> Resident:
+        bar = progress.add_task(f"reading {which.name} {'x'.join(map(str, size))}", total=None)
+
+        def tell(done: int, of: int) -> None:
+            progress.update(bar, completed=done, total=of)
+
         data = read(which.need_reader(), folder, size, tell, split)
         if which.void and which.void not in data.classes:
             raise UserError(
@@ -70,4 +70,5 @@ def prepare(
             )
         return data
 
-    cached(path, make)
+    with writing(path):
+        return cached(path, make)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,25 @@ from lrsuggest.tasks.data.sealed import atomic
 
 # How `atomic` names a file that is not whole yet.
 _LEFT = re.compile(r"\..+\.(json|log|reason|txt|html|npz|pt|blake2b|fingerprint)\.[a-z0-9_]{8}")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a fault of the disk while a file of the output folder is written into a UserError.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        if named and not Path(named).absolute().is_relative_to(path.parent.absolute()):
+            raise  # it was about another file, such as one of the dataset's
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); make room or mend the folder "
+            "and give the same command again, finished runs are kept"
+        ) from None
 
 
 class Store:
@@ -44,7 +63,7 @@ class Store:
         """Return a job's record, or None if there is none that can be read.
 
         Raises:
-            UserError: it was written by a newer version.
+            UserError: it was written by a newer version, or the disk does not give it.
         """
         path = self.folder / f"{job.key}.json"
         try:
@@ -57,9 +76,14 @@ class Store:
             raise UserError(
                 f"{path} was written by a newer lrsuggest ({error}); update, or give another --out"
             ) from None
-        except OSError as error:
-            self._set_aside(path, error.strerror or str(error))
+        except IsADirectoryError:
+            self._set_aside(path, "it is a folder")
             return None
+        except OSError as error:  # it may well be whole
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}); mend its permissions or the disk and "
+                "give the same command again"
+            ) from None
         except DamagedError as error:
             self._set_aside(path, str(error))
             return None
@@ -81,19 +105,14 @@ class Store:
         how = msgspec.structs.replace(
             record.provenance, log=kept.relative_to(self.out).as_posix() if log else None
         )
-        try:
+        with writing(kept):
             if log:
                 with atomic(kept) as file:
                     file.write(log)
             else:
                 kept.unlink(missing_ok=True)
-            with atomic(path) as file:
-                file.write(encode(msgspec.structs.replace(record, provenance=how)))
-        except OSError as error:
-            raise UserError(
-                f"{error.filename or path} cannot be written ({error.strerror}); make room or mend "
-                "the folder and give the same command again, finished runs are kept"
-            ) from None
+        with writing(path), atomic(path) as file:
+            file.write(encode(msgspec.structs.replace(record, provenance=how)))
 
     def tidy(self) -> None:
         """Remove what writes that were killed have left; only for the one who runs jobs."""

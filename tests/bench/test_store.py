@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_disk import fails
 from test_suite import job
 
 from lrsuggest.bench.jobs import Provenance, Record, RecordedCurve, Result
@@ -115,6 +116,17 @@ def test_damage_is_set_aside_by_the_driver_only(tmp_path, damage):
     assert len(told) == 1
 
 
+def test_a_folder_in_a_records_place_is_set_aside(tmp_path):
+    told = []
+    store = Store(tmp_path, told.append)
+    path = store.folder / f"{NEW.job.key}.json"
+    path.mkdir()
+    assert store.get(NEW.job) is None
+    assert "is damaged (it is a folder)" in told[0]
+    store.put(NEW)
+    assert store.get(NEW.job) == NEW
+
+
 CALLS = ("tempfile.mkstemp", "os.fdopen", "os.fchmod", "os.fsync", "os.replace", "write")
 FAULTS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 
@@ -127,8 +139,7 @@ def test_a_fault_at_any_call_of_a_write_leaves_the_record_before(
     store = Store(tmp_path)
     store.put(OLD)
 
-    def fail(*args, **settings):
-        raise OSError(fault, os.strerror(fault))
+    fail = fails(fault)
 
     class Full:
         """A file that takes half of what it is given."""
