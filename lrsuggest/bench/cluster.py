@@ -74,12 +74,17 @@ class Cluster:
                 self._client = Client(self._address, timeout=5)
                 self._client.register_plugin(Stopper())
                 return self._client
-            except (OSError, TimeoutError, ValueError) as error:
+            except (OSError, TimeoutError) as error:
                 if time.monotonic() > until:
                     raise UserError(
                         f"the scheduler {self._address} does not answer ({error}); start it with "
                         "dask scheduler, or leave --scheduler out"
                     ) from None
+            except (TypeError, ValueError, AssertionError) as error:  # by kind of nonsense
+                raise UserError(
+                    f"the scheduler's address {self._address!r} cannot be used ({error}); give one "
+                    "as tcp://HOST:8786, or tls:// with dask's TLS settings in place"
+                ) from None
                 time.sleep(_LOOK_S)
 
     def run(self, orders: Sequence[Order], limit: Limit) -> Iterator[Outcome]:
@@ -89,13 +94,16 @@ class Cluster:
         waiting = deque(map(Attempt, orders))
         flying: dict[Any, Attempt] = {}
         client: Any = None
+        alone = False
         while waiting or flying:
             if client is not (client := self._connected()):  # another scheduler knows of nothing
                 waiting.extendleft(flying.values())
                 flying.clear()
             try:
-                slots = max(1, sum(client.nthreads().values()))
-                while waiting and len(flying) < _AHEAD * slots:
+                slots = sum(client.nthreads().values())
+                if alone is not (alone := not slots) and alone:
+                    self._tell(f"{self._address} has no workers yet; waiting for one")
+                while waiting and len(flying) < _AHEAD * max(1, slots):
                     each = waiting.popleft()
                     flying[self._submit(each.order, limit)] = each
                 wait(list(flying), timeout=_LOOK_S, return_when="FIRST_COMPLETED")

@@ -131,12 +131,15 @@ def test_a_killed_a_late_and_a_slow_worker_and_a_new_scheduler_change_no_result(
 def test_a_stopped_driver_leaves_no_child_on_the_workers(tmp_path, cluster):
     (tmp_path / "s.toml").write_text(SUITE.replace("steps = 250", "steps = 100000"))
     cluster.scheduler()
+    said = tmp_path / "driver.log"
+    with open(said, "wb") as log:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "lrsuggest.bench", "run", "s.toml", "--out", "out",
+             "--scheduler", cluster.address],
+            cwd=tmp_path, stdout=log, stderr=log,
+        )  # fmt: skip
+    until(lambda: "has no workers yet; waiting for one" in said.read_text())
     worker = cluster.worker()
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "lrsuggest.bench", "run", "s.toml", "--out", "out",
-         "--scheduler", cluster.address],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
     until(lambda: len(list((tmp_path / "out").glob("records/*"))) >= 2 and busy(worker))
     (child,) = psutil.Process(worker.pid).children()
     driver.kill()
@@ -151,6 +154,13 @@ def test_mistakes_are_said(tmp_path, monkeypatch, capsys):
     away = ["run", "s.toml", "--scheduler", "tcp://127.0.0.1:9"]
     assert main([*away, "--workers", "2"]) == 2
     assert "with --scheduler the cluster has its own" in capsys.readouterr().err
+    for address, says in (
+        ("", "--scheduler is empty; give an address"),
+        ("tls://127.0.0.1:9", "cannot be used (TLS expects"),
+        ("here", "address 'here' cannot be used (missing port number"),
+    ):
+        assert main([*away[:-1], address]) == 2
+        assert says in capsys.readouterr().err
     done = bench(*away, cwd=tmp_path)
     assert done.returncode == 2
     assert "the scheduler tcp://127.0.0.1:9 does not answer" in done.stderr
