@@ -156,17 +156,18 @@ def strike(run: Run, number: int, dice: random.Random) -> Kill:
     return Kill(**{**asdict(kill), "left_running": len(running)})
 
 
-def finish(run: Run) -> dict[str, bytes]:
+def finish(run: Run, tries: int = 3) -> dict[str, bytes]:
     """Wait for a run's end; returns its records.
 
-    A job whose worker was killed at every attempt has no result: the same command tries it again.
+    A job whose worker was killed at every attempt has no result: the same command tries it again,
+    three times in all.
 
     Raises:
         AssertionError: it failed, or left something behind.
     """
     error = run.process.communicate()[1].decode()
-    if run.process.returncode == 1:
-        return finish(Run(run.folder))
+    if run.process.returncode == 1 and tries > 1:
+        return finish(Run(run.folder), tries - 1)
     assert run.process.returncode == 0, error
     left = [path.name for path in run.records.iterdir() if path.suffix != ".json"]
     assert not left, f"left behind: {left}"

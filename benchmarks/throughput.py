@@ -105,7 +105,10 @@ def train(learner: Learner, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
 
 def draw(batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     """Draw the batches and do nothing with them."""
-    return sum(len(x) for x, _ in batches)
+    images = sum(len(x) for x, _ in batches)
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return images
 
 
 def contestants(
