@@ -172,8 +172,10 @@ def test_a_signal_stops_soon_and_the_printed_command_goes_on(tmp_path, monkeypat
     (tmp_path / "long.toml").write_text(TINY.replace("steps = 12", "steps = 400"))
     command = [sys.executable, "-m", "lrsuggest.bench", "run", "long.toml", "--out", "out dir"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Under nohup, or behind an &, the tests themselves ignore SIGINT, and hand that down.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # fmt: skip
     records = tmp_path / "out dir" / "records"
     until = time.monotonic() + 120
     while time.monotonic() < until and len(list(records.glob("*.json"))) < 3:
