@@ -14,7 +14,6 @@ from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, cached
 from lrsuggest.tasks.data.sealed import atomic
-from lrsuggest.tasks.naive import naive_loss
 
 
 def _text(value: float | None) -> str:
@@ -60,6 +59,8 @@ def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
 
 
 def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
+    from lrsuggest.tasks.naive import naive_loss  # torch, which a report can do without
+
     start = next((r.result.start for r in records if r.result.start), {}) or {}
     metric = next((k for k in start if not k.startswith("loss")), "")
 

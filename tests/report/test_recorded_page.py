@@ -1,5 +1,7 @@
 """reports/recorded.html says what the recorded tables say, to the byte."""
 
+import subprocess
+import sys
 from itertools import zip_longest
 from pathlib import Path
 
@@ -28,3 +30,8 @@ def test_sixty_tasks_and_their_lessons_fit(recorded_page):
     assert text.count('<details class="task" id="task') > 60
     assert text.count('<details class="task lesson"') >= 8
     assert len(text.encode()) < 3_000_000
+
+
+def test_a_report_needs_no_torch():
+    code = "import sys, lrsuggest.bench.reporting; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
