@@ -3,12 +3,16 @@
     python benchmarks/throughput.py --data DIR [--size 96 128] [--device cuda] [--csv OUT.csv]
 
 All train the same U-Net (EfficientNet-Lite0, the body frozen) in batches of 8 at the same size,
-images and masks flipped left to right half of the time, all cores for one training. Four ways:
+images and masks flipped left to right half of the time, all cores for one training. Five ways:
 
-- ours: decoded and resized once, one gather and one flip a batch;
+- ours: decoded and resized once, one gather and one flip a batch, channels last in memory;
 - fastai loader, torchvision loader: files decoded, resized and flipped anew in every epoch, then
   the same training step as ours, so that only the data differ;
-- fastai whole: its own loader and its own Learner, as a person would run it.
+- fastai whole: its own loader and its own Learner;
+- fastai whole, as started: the same in a process of its own, without the allocator's settings that
+  the benchmark gives its workers and that the four above have too.
+
+OpenMP waits as it does by default: one training has all cores.
 
 The loaders have as many worker processes as there are cores; --worker-processes says otherwise.
 An epoch of each in turn, in an order that changes; the figure is the ratio of medians, with a 95 %
@@ -18,14 +22,19 @@ once, reading and resizing all frames, stands in the last line. Needs the extra 
 """
 
 import argparse
+import contextlib
 import csv
+import multiprocessing
 import os
 import random
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -37,6 +46,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from lrsuggest import Learner
+from lrsuggest.bench.children import SETTINGS
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
 from lrsuggest.tasks.data.files import lines
@@ -44,6 +54,10 @@ from lrsuggest.tasks.data.readers import read_camvid
 from lrsuggest.tasks.task import build_learner
 
 BATCH = 8
+CONTESTANTS = (
+    "ours", "fastai loader", "torchvision loader", "fastai whole",
+    "ours, data only", "fastai loader, data only", "torchvision loader, data only",
+)  # fmt: skip
 
 
 class Frames(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -139,15 +153,15 @@ def contestants(
             torch.cuda.synchronize()
         return len(loaders.train) * BATCH
 
-    return {
-        "ours": lambda: train(learner, ours),
-        "fastai loader": lambda: train(learner, plain(loaders.train, device)),
-        "torchvision loader": lambda: train(learner, plain(frames, device)),
-        "fastai whole": fit,
-        "ours, data only": lambda: draw(ours),
-        "fastai loader, data only": lambda: draw(plain(loaders.train, device)),
-        "torchvision loader, data only": lambda: draw(plain(frames, device)),
-    }, once
+    return dict(zip(CONTESTANTS, (
+        lambda: train(learner, ours),
+        lambda: train(learner, plain(loaders.train, device)),
+        lambda: train(learner, plain(frames, device)),
+        fit,
+        lambda: draw(ours),
+        lambda: draw(plain(loaders.train, device)),
+        lambda: draw(plain(frames, device)),
+    ), strict=True)), once  # fmt: skip
 
 
 def fastai_learner(loaders, model: torch.nn.Module, folder: Path):  # type: ignore[no-untyped-def]
@@ -171,19 +185,75 @@ def fastai_learner(loaders, model: torch.nn.Module, folder: Path):  # type: igno
     return made
 
 
+class Contest:
+    """A process that has all contestants and takes an epoch of any when told.
+
+    `settings` are its environment's where it differs from this process's; None unsets.
+    """
+
+    def __init__(self, settings: dict[str, str | None], *told: object) -> None:
+        before = {name: os.environ.get(name) for name in settings}
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(theirs, *told)
+        )
+        set_environment(settings)  # glibc and OpenMP read theirs as a process begins
+        self.process.start()
+        set_environment(before)
+        theirs.close()
+        self.once: float = self.connection.recv()
+
+    def epoch(self, name: str) -> tuple[int, float]:
+        """Take an epoch; returns images and seconds."""
+        self.connection.send(name)
+        images, seconds = self.connection.recv()
+        return images, seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.send(None)
+        self.process.join()
+
+
+def set_environment(settings: dict[str, str | None]) -> None:
+    """Set variables; None unsets."""
+    for name, value in settings.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+def serve(
+    connection: Connection, folder: Path, size: tuple[int, int], workers: int, device: str
+) -> None:
+    """Take an epoch of each contestant that is named, until None is."""
+    multiprocessing.set_start_method("fork", force=True)  # what loaders' workers have by default
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as scratch:
+        runs, once = contestants(folder, size, workers, device, Path(scratch))
+        connection.send(once)
+        for name in iter(connection.recv, None):
+            began = time.perf_counter()
+            images = runs[name]()
+            connection.send((images, time.perf_counter() - began))
+
+
 def measure(
-    runs: dict[str, Callable[[], int]], epochs: int, out: Path | None
+    runs: dict[str, Callable[[], tuple[int, float]]], epochs: int, out: Path | None
 ) -> dict[str, list[float]]:
     """Take an epoch of each in turn; returns images per second, an epoch each."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     order = random.Random(0)
     for epoch in range(epochs + 1):
         for name in order.sample(list(runs), len(runs)):
-            began = time.perf_counter()
-            images = runs[name]()
+            images, seconds = runs[name]()
             if epoch:  # the first one starts workers and fills caches
-                found[name].append(images / (time.perf_counter() - began))
+                found[name].append(images / seconds)
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with open(out, "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["contestant", "epoch", "images_per_second"])
@@ -220,11 +290,14 @@ def main() -> None:
     told = parser.parse_args()
     if not told.data:
         parser.error("give --data DIR, a folder that holds camvid11/")
-    warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as scratch:
-        runs, once = contestants(Path(told.data) / "camvid11", tuple(told.size),
-                                 told.worker_processes, told.device, Path(scratch))  # fmt: skip
+    what = (Path(told.data) / "camvid11", tuple(told.size), told.worker_processes, told.device)
+    default: dict[str, str | None] = dict.fromkeys(SETTINGS)
+    kept = {name: value for name, value in SETTINGS.items() if name.startswith("MALLOC_")}
+    with Contest({**default, **kept}, *what) as ours, Contest(default, *what) as started:
+        runs = {name: partial(ours.epoch, name) for name in CONTESTANTS}
+        runs["fastai whole, as started"] = partial(started.epoch, "fastai whole")
         found = measure(runs, told.epochs, told.csv)
+        once = ours.once
     print(f"{told.size[0]}x{told.size[1]}, batches of {BATCH}, {told.epochs} epochs, "
           f"{torch.get_num_threads()} threads, {told.worker_processes} worker processes, "
           f"{told.device}, torch {torch.__version__}")  # fmt: skip

@@ -1,6 +1,7 @@
 """Does one job after another in the main thread of a process of its own."""
 
 import contextlib
+import copy
 import io
 import math
 import platform
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 import torch
 from filelock import FileLock
+from torch import nn
 
 from lrsuggest.bench.jobs import (
     Job,
@@ -32,11 +34,11 @@ from lrsuggest.bench.jobs import (
 from lrsuggest.errors import UserError
 from lrsuggest.resources import revision
 from lrsuggest.tasks.data.batches import Batches
-from lrsuggest.tasks.data.catalog import dataset
+from lrsuggest.tasks.data.catalog import Dataset, dataset
 from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.data.resident import cached as load
 from lrsuggest.tasks.data.sealed import intact, sealed
-from lrsuggest.tasks.task import build_learner
+from lrsuggest.tasks.task import build_learner, to_evaluate, untrained
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import Fit, fit_constant, fit_one_cycle
 from lrsuggest.training.sweep import lr_find, seed_everything
@@ -66,10 +68,16 @@ def _resident(path: Path) -> Resident:
     return load(path, missing)
 
 
+@lru_cache(maxsize=2)
+def _untrained(which: Dataset, prepared: Path) -> nn.Module:
+    return untrained(which, _resident(prepared))
+
+
 def _learner(job: Job, prepared: Path) -> Learner:
     which = msgspec.structs.replace(dataset(job.dataset), model=job.model, optimizer=job.optimizer)
     return build_learner(
         which, _resident(prepared), stage=job.stage, batch_size=job.batch,
+        model=copy.deepcopy(_untrained(which, prepared)),  # every job begins with the same weights
         precision=job.precision, weight_decay=job.weight_decay, device=job.device,
     )  # fmt: skip
 
@@ -137,9 +145,7 @@ def halves(learner: Learner, job: Job, prepared: Path) -> dict[str, float]:
     """
     parts, sizes = [], []
     for half in (0, 1):
-        learner.valid = Batches(
-            _resident(prepared), train=False, batch_size=2 * job.batch, half=half, device=job.device
-        )
+        learner.valid = to_evaluate(_resident(prepared), job.batch, half=half, device=job.device)
         parts.append(learner.evaluate())
         sizes.append(learner.valid.examples)
     means = {k: float(np.average([part[k] for part in parts], weights=sizes)) for k in parts[0]}

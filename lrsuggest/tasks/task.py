@@ -41,8 +41,10 @@ def point_error(output: Tensor, target: Tensor) -> Tensor:
     return distance.mean() / 2
 
 
-def _model(dataset: Dataset, data: Resident) -> nn.Module:
+def untrained(dataset: Dataset, data: Resident, seed: int = 0) -> nn.Module:
     """Build the model that datasets.toml names, its ends shaped by the data.
+
+    New layers are initialised from `seed`; random states outside are left alone.
 
     Raises:
         UserError: there is no such model.
@@ -78,7 +80,19 @@ def _model(dataset: Dataset, data: Resident) -> nn.Module:
     }
     if kind not in build:
         raise UserError(f"there is no model {dataset.model!r}; use one of {', '.join(build)}")
-    return build[kind]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build[kind]()
+
+
+def to_evaluate(
+    data: Resident, batch_size: int, *, half: int | None = None, device: torch.device | str = "cpu"
+) -> Batches:
+    """Return the validation split, or a half of it, in batches for a task of this batch size.
+
+    They hold four times as many examples: nothing is kept for a backward pass.
+    """
+    return Batches(data, train=False, batch_size=4 * batch_size, half=half, device=device)
 
 
 def freeze(model: nn.Module) -> None:
@@ -105,11 +119,12 @@ def build_learner(
     stage: str,
     batch_size: int,
     seed: int = 0,
+    model: nn.Module | None = None,
     precision: Precision = "fp32",
     weight_decay: float = WEIGHT_DECAY,
     device: torch.device | str = "cpu",
 ) -> Learner:
-    """Build a task's learner, its new layers initialised from `seed`; AdamW decays weights.
+    """Build a task's learner on `model`, or on an `untrained` one of `seed`; AdamW decays weights.
 
     Stages are "frozen" (the body held but for its batch norms), "finetune" or "unfrozen"
     (pretrained, all trainable; what was trained before makes the difference) and "scratch".
@@ -118,9 +133,7 @@ def build_learner(
     Raises:
         UserError: stage and model do not go together.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _model(dataset, data)
+    model = untrained(dataset, data, seed) if model is None else model
     if stage == "frozen":
         freeze(model)
     elif (stage == "scratch") is pretrained(dataset.model):
@@ -132,12 +145,12 @@ def build_learner(
     settings: list[dict[str, Any]] = [{"params": group} for group in groups]
     optimizer: torch.optim.Optimizer
     if dataset.optimizer == "sgd":
-        optimizer = torch.optim.SGD(settings, lr=1e-3, momentum=0.9)
+        optimizer = torch.optim.SGD(settings, lr=1e-3, momentum=0.9, fused=True)
     elif dataset.optimizer == "adam":
-        optimizer = torch.optim.Adam(settings, lr=1e-3, betas=_ADAM_BETAS)
+        optimizer = torch.optim.Adam(settings, lr=1e-3, betas=_ADAM_BETAS, fused=True)
     else:
         optimizer = torch.optim.AdamW(
-            settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=weight_decay
+            settings, lr=1e-3, betas=_ADAM_BETAS, weight_decay=weight_decay, fused=True
         )
     metrics: dict[str, Any]
     loss_fn: Callable[[Tensor, Tensor], Tensor]
@@ -155,7 +168,7 @@ def build_learner(
         Batches(data, train=True, batch_size=batch_size,
                 flips=dataset.kind in ("segmentation", "points"), device=device),
         optimizer,
-        valid=Batches(data, train=False, batch_size=2 * batch_size, device=device),
+        valid=to_evaluate(data, batch_size, device=device),
         metrics=metrics,
         precision=precision,
         device=device,

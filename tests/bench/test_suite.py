@@ -109,7 +109,7 @@ def test_an_unknown_suite_is_refused(tmp_path):
 
 
 def test_the_key_is_golden_and_every_field_is_in_it():
-    assert job().key == "509c7337e594120b"
+    assert job().key == "f3da602f3c6270f0"
     other = {
         "kind": "sweep", "dataset": "x", "fingerprint": "x", "model": "x", "optimizer": "x",
         "stage": "frozen", "size": (8, 9), "batch": 1, "steps": 6, "seed": 1, "rates": (1e-4,),

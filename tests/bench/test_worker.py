@@ -107,6 +107,21 @@ def test_the_same_job_twice_ends_bitwise_the_same(insects):
     assert other.result.losses != first.result.losses, "another seed, another order"
 
 
+@pytest.mark.parametrize("stage", ["frozen", "finetune"])
+def test_what_a_job_trains_is_its_own(insects, stage):
+    asked = thawed(stage=stage, before=None)
+    first = begin(asked, insects)
+    untouched = {name: value.clone() for name, value in first.model.state_dict().items()}
+    fit_one_cycle(first, 1e-1, steps=2, seed=0)
+    again = begin(asked, insects)
+    assert same(again.model.state_dict(), untouched)
+    assert again.model.training
+    trains = [p.requires_grad for p in again.model.parameters()]
+    assert all(trains) is (stage == "finetune"), "a frozen job before leaves nothing frozen"
+    worker._untrained.cache_clear()
+    assert same(begin(asked, insects).model.state_dict(), untouched)
+
+
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_checkpoint_that_was_changed_is_trained_anew(insects, sealed):
     expected = frozen_end(insects, 3, 1e-2)

@@ -124,3 +124,13 @@ def test_tokens_and_classes_are_whole_numbers(language):
     for x, y in Batches(data, train=True, batch_size=4, flips=False):
         assert (x.dtype, y.dtype) == (torch.int64, torch.int64)
         assert torch.equal(y, x + 1 if language else x[:, 0] % 2)
+
+
+def test_images_lie_channels_last_and_say_the_same():
+    data = Resident(
+        np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6)).astype(np.uint8),
+        np.zeros(5, np.int64), np.ones(5, bool), ("a",),
+    )  # fmt: skip
+    images, _ = next(iter(Batches(data, train=False, batch_size=5)))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images, torch.from_numpy(data.inputs).float() / 127.5 - 1)

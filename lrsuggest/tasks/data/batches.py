@@ -44,7 +44,8 @@ def flip(
 class Batches:
     """Re-iterable batches of (input, target) from one split of resident data.
 
-    Images come as float32 in [-1, 1], what the offline weights want; tables as they are; masks,
+    Images come as float32 in [-1, 1], what the offline weights want, channels last in memory, as
+    `build_learner` lays its networks' weights; tables as they are; masks,
     classes and tokens as int64, points in [-1, 1], values as float32. The training split is
     shuffled and flipped anew at every pass by `generator`, and its last short batch is dropped.
     `half` takes every other example from the first (0) or the second (1).
@@ -98,7 +99,8 @@ class Batches:
                 chosen = flipped[rows].to(places.device)
                 inputs, targets = flip(inputs, targets, chosen, self._mirror)
             if inputs.dtype == torch.uint8:
-                inputs = inputs.float().div_(127.5).sub_(1)
+                inputs = inputs.to(torch.float32, memory_format=torch.channels_last)
+                inputs.div_(127.5).sub_(1)
             yield inputs, self._target(targets)
 
     def _target(self, targets: Tensor) -> Tensor:
