@@ -1,16 +1,17 @@
 """What makes a training step of the benchmark's U-Net faster: python benchmarks/step.py --data DIR.
 
 Processes with and without the allocator's settings that the benchmark gives its workers take turns.
-In each, four learners take turns step by step: batches channels last or not, the optimizer's steps
-fused or not. camvid11's frozen stage in batches of 8, on one thread as jobs have, or more. The
-figures are medians over all steps; "faster" is the ratio of the first row's median to each, with a
-95 % interval by bootstrap over the processes.
+In each, four learners take turns, step by step in an order that changes: batches channels last or
+not, AdamW's steps fused or not. camvid11's frozen stage in batches of 8, on one thread as jobs
+have, or more. The figures are medians over all steps; "faster" is the ratio of the first row's
+median to each, with a 95 % interval by bootstrap over the processes.
 """
 
 import argparse
 import csv
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -46,14 +47,15 @@ def steps(folder: Path, size: tuple[int, int], threads: int, repeats: int) -> li
         learner.model.train()
         learners.append(learner)
     found: list[list[float]] = [[] for _ in VARIANTS]
+    order = random.Random(0)
     for x, y in batches:
-        for taken, learner, (last, _) in zip(found, learners, VARIANTS, strict=True):
-            laid = x if last else x.contiguous()
+        for index in order.sample(range(len(VARIANTS)), len(VARIANTS)):
+            learner, laid = learners[index], x if VARIANTS[index][0] else x.contiguous()
             began = time.perf_counter()
             F.cross_entropy(learner.model(laid), y).backward()
             learner.optimizer.step()
             learner.optimizer.zero_grad()
-            taken.append(time.perf_counter() - began)
+            found[index].append(time.perf_counter() - began)
     return [taken[WARM:] for taken in found]
 
 
@@ -77,8 +79,8 @@ def main() -> None:
                         help="folder that holds camvid11/ (default: $LRSUGGEST_DATA)")  # fmt: skip
     parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="pixels")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=8, help="of each variant in each process")
-    parser.add_argument("--processes", type=int, default=5, help="of each kind, in turn")
+    parser.add_argument("--steps", type=int, default=6, help="of each variant in each process")
+    parser.add_argument("--processes", type=int, default=10, help="of each kind, in turn")
     parser.add_argument("--csv", type=Path, help="write every step here")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
@@ -94,9 +96,9 @@ def main() -> None:
         for kept in (False, True) for last, f in VARIANTS
     ]  # fmt: skip
     found: list[list[list[float]]] = [[] for _ in names]  # variant, process, step
-    for _ in range(told.processes):
-        both = [*process(False, told.threads, *what), *process(True, told.threads, *what)]
-        for mine, taken in zip(found, both, strict=True):
+    for turn in range(told.processes):
+        both = {kept: process(kept, told.threads, *what) for kept in (turn % 2 > 0, turn % 2 < 1)}
+        for mine, taken in zip(found, both[False] + both[True], strict=True):
             mine.append(taken)
     if told.csv:
         told.csv.parent.mkdir(parents=True, exist_ok=True)

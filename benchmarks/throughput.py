@@ -6,13 +6,13 @@ All train the same U-Net (EfficientNet-Lite0, the body frozen) in batches of 8 a
 images and masks flipped left to right half of the time, all cores for one training. Five ways:
 
 - ours: decoded and resized once, one gather and one flip a batch, channels last in memory;
-- fastai loader, torchvision loader: files decoded, resized and flipped anew in every epoch, then
-  the same training step as ours, so that only the data differ;
+- fastai loader, torchvision loader: files decoded, resized and flipped anew in every epoch, laid in
+  memory as they come, then the same training step as ours, so that only the data differ;
 - fastai whole: its own loader and its own Learner;
 - fastai whole, as started: the same in a process of its own, without the allocator's settings that
   the benchmark gives its workers and that the four above have too.
 
-OpenMP waits as it does by default: one training has all cores.
+OpenMP waits as the environment says, by default actively: one training has all cores.
 
 The loaders have as many worker processes as there are cores; --worker-processes says otherwise.
 An epoch of each in turn, in an order that changes; the figure is the ratio of medians, with a 95 %
@@ -30,7 +30,7 @@ import random
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -191,17 +191,21 @@ class Contest:
     `settings` are its environment's where it differs from this process's; None unsets.
     """
 
-    def __init__(self, settings: dict[str, str | None], *told: object) -> None:
+    def __init__(self, settings: Mapping[str, str | None], *told: object) -> None:
         before = {name: os.environ.get(name) for name in settings}
         self.connection, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, *told)
         )
-        set_environment(settings)  # glibc and OpenMP read theirs as a process begins
-        self.process.start()
-        set_environment(before)
-        theirs.close()
-        self.once: float = self.connection.recv()
+        set_environment(settings)  # glibc reads its own as a process begins
+        try:
+            self.process.start()
+        finally:
+            set_environment(before)
+            theirs.close()
+        self.once: float
+        self.threads: int
+        self.once, self.threads = self.connection.recv()
 
     def epoch(self, name: str) -> tuple[int, float]:
         """Take an epoch; returns images and seconds."""
@@ -218,7 +222,7 @@ class Contest:
         self.process.join()
 
 
-def set_environment(settings: dict[str, str | None]) -> None:
+def set_environment(settings: Mapping[str, str | None]) -> None:
     """Set variables; None unsets."""
     for name, value in settings.items():
         os.environ.pop(name, None)
@@ -234,7 +238,7 @@ def serve(
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as scratch:
         runs, once = contestants(folder, size, workers, device, Path(scratch))
-        connection.send(once)
+        connection.send((once, torch.get_num_threads()))
         for name in iter(connection.recv, None):
             began = time.perf_counter()
             images = runs[name]()
@@ -291,15 +295,14 @@ def main() -> None:
     if not told.data:
         parser.error("give --data DIR, a folder that holds camvid11/")
     what = (Path(told.data) / "camvid11", tuple(told.size), told.worker_processes, told.device)
-    default: dict[str, str | None] = dict.fromkeys(SETTINGS)
     kept = {name: value for name, value in SETTINGS.items() if name.startswith("MALLOC_")}
-    with Contest({**default, **kept}, *what) as ours, Contest(default, *what) as started:
+    with Contest(kept, *what) as ours, Contest(dict.fromkeys(kept), *what) as started:
         runs = {name: partial(ours.epoch, name) for name in CONTESTANTS}
         runs["fastai whole, as started"] = partial(started.epoch, "fastai whole")
         found = measure(runs, told.epochs, told.csv)
-        once = ours.once
+        once, threads = ours.once, ours.threads
     print(f"{told.size[0]}x{told.size[1]}, batches of {BATCH}, {told.epochs} epochs, "
-          f"{torch.get_num_threads()} threads, {told.worker_processes} worker processes, "
+          f"{threads} threads, {told.worker_processes} worker processes, "
           f"{told.device}, torch {torch.__version__}")  # fmt: skip
     print(table(found))
     print(f"reading and resizing all frames once: {once:.1f} s")

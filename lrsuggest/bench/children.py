@@ -24,8 +24,8 @@ _SLICE_S = 0.2  # how often it is looked at whether a silent process still lives
 
 # One thread a job, so that its numbers do not depend on how many run beside it; and no spinning,
 # which slows torch down many times where processes share cores. glibc hands every freed block of
-# some megabytes back to the system, which has to clear each page of the next one: a fifth of a
-# U-Net's step. Told to keep what it has, it peaks no higher (docs/scale.md).
+# some megabytes back to the system, which has to clear each page of the next one: a tenth of a
+# U-Net's step. Told to keep what it has, a job peaks no higher (docs/scale.md).
 SETTINGS = {
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**26),

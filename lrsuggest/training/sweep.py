@@ -109,6 +109,8 @@ def lr_find(
     with Snapshot(learner) as snapshot:
         if learner.scaler.is_enabled():
             # Else the first steps would be spent on finding the scale, and skipped.
+            if seed is not None:  # dropout on a GPU draws from what ran before
+                seed_everything(learner, seed)
             with learner.training():
                 scale = learner.calibrate_scale(learner.endless())
             snapshot.rewind()

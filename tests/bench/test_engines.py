@@ -120,7 +120,7 @@ def test_no_memory_is_its_own_status_and_never_a_smaller_batch(digits):
     with Local(1) as engine:
         (first,) = engine.run([Order(job(), digits)], lambda order: 100)
         (child,) = psutil.Process().children()
-        room = child.memory_info().vms + 2**23  # enough for oneDNN's code, not for activations
+        room = child.memory_info().vms + 2**23  # for oneDNN's code; the job wants a hundred more MB
         resource.prlimit(child.pid, resource.RLIMIT_AS, (room, room))
         wide = job(batch=1400, steps=50)
         (short,) = engine.run([Order(wide, digits)], lambda order: 100)

@@ -216,3 +216,25 @@ def test_an_unknown_model_is_refused_and_unfrozen_needs_a_body():
         dataset("hymenoptera"), made("classification", "cnn_head"), stage="unfrozen", batch_size=8
     )
     assert all(p.requires_grad for p in learner.model.parameters())
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_step_that_overflows_leaves_nothing_behind(name):
+    """fp16: the scaler skips the first step, and the second is as if it had been the first."""
+    which = msgspec.structs.replace(dataset("wine"), optimizer=name)
+    data = made("classification", "mlp")
+    pair = []
+    for overflow in (True, False):
+        learner = build_learner(which, data, stage="scratch", batch_size=8, precision="fp16")
+        batch = next(iter(learner.batches))
+        learner.set_lr([0.1] * len(learner.optimizer.param_groups))
+        learner.scaler.scale(torch.ones(()))  # makes its scale, which may then be set
+        if overflow:
+            learner.scaler.update(2.0**120)
+            learner.step(iter([batch]))
+        learner.scaler.update(2.0**8)
+        learner.step(iter([batch]))
+        pair.append([p.detach() for p in learner.model.parameters()])
+    for after, alone in zip(*pair, strict=True):
+        assert torch.isfinite(after).all()
+        assert torch.equal(after, alone)
