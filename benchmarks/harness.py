@@ -26,17 +26,18 @@ from lrsuggest.tasks.data.catalog import data_root, dataset, fingerprint, locate
 from lrsuggest.tasks.data.readers import read
 from lrsuggest.tasks.data.resident import cached
 
-KINDS = {  # dataset: stage, size, batch, steps
-    "digits": ("scratch", (8, 8), 64, 1500),
+KINDS = {  # dataset, and what tells its kinds apart: stage, size, batch, steps
+    "digits": ("scratch", (8, 8), 64, 3000),
     "camvid11": ("frozen", (48, 64), 8, 40),
+    "camvid11 lesson": ("frozen", (48, 64), 8, 90),
     "face_landmarks": ("frozen", (64, 64), 16, 40),
 }
 
 
 def order(name: str, seed: int, out: Path, root: Path | None, steps: int | None = None) -> Order:
     """Return a run of a dataset, prepared before."""
-    which = dataset(name)
     stage, size, batch, usual = KINDS[name]
+    which = dataset(name := name.split()[0])
     folder = locate(which, root)
     print_of = fingerprint(folder, out / "cache")
     path = out / "cache" / data_file(name, print_of, size)
@@ -72,7 +73,7 @@ def timed(orders: list[Order], warm: list[Order], workers: int, out: Path) -> di
 
 
 def measure(name: str, root: Path | None, repeats: int, steps: int | None) -> dict[str, object]:
-    """Return a dataset's row."""
+    """Return the row of a kind of job."""
     with tempfile.TemporaryDirectory() as place:
         out, cores = Path(place), os.cpu_count() or 1
         orders = [order(name, seed, out, root, steps) for seed in range(repeats)]
@@ -80,7 +81,8 @@ def measure(name: str, root: Path | None, repeats: int, steps: int | None) -> di
         alone = timed(orders, warm[:1], 1, out)
         full = timed(orders, warm, cores, out)
     return {
-        "dataset": name, "jobs": repeats, "seconds_a_job": round(alone["jobs"] / repeats, 2),
+        "kind": name, "steps": steps or KINDS[name][-1], "jobs": repeats,
+        "seconds_a_job": round(alone["jobs"] / repeats, 2),
         "overhead_ms": round(1000 * alone["rest"], 1),
         "worst_ms": round(1000 * alone["worst"], 1),
         "overhead_share": round(1 - alone["jobs"] / alone["wall"], 4),
