@@ -115,12 +115,13 @@ def test_a_process_that_dies_is_replaced_and_its_job_tried_again(digits, tmp_pat
     assert b"attempt 1: the process was stopped by signal 9" in found[0].log
 
 
-def test_no_memory_is_its_own_status_and_never_a_smaller_batch(digits):
+@pytest.mark.parametrize("more", [1, 8])  # MB: none for oneDNN's code, none for activations
+def test_no_memory_is_its_own_status_and_never_a_smaller_batch(digits, more):
     """A limit on the address space, put on the living child: its next allocation fails."""
     with Local(1) as engine:
         (first,) = engine.run([Order(job(), digits)], lambda order: 100)
         (child,) = psutil.Process().children()
-        room = child.memory_info().vms + 2**23  # for oneDNN's code; the job wants a hundred more MB
+        room = child.memory_info().vms + more * 2**20
         resource.prlimit(child.pid, resource.RLIMIT_AS, (room, room))
         wide = job(batch=1400, steps=50)
         (short,) = engine.run([Order(wide, digits)], lambda order: 100)
