@@ -2,7 +2,16 @@
 
 
 class UserError(ValueError):
-    """A mistake its maker can mend: the message names the value and the mend in one sentence."""
+    """A mistake its maker can mend: the message names the value and the mend in one sentence.
+
+    File names may hold bytes that are no text; they are spelt out, for a message must be printable.
+    """
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(
+            word.encode("utf-8", "backslashreplace").decode() if isinstance(word, str) else word
+            for word in words
+        ))  # fmt: skip
 
 
 class NoSuggestion(UserError):

@@ -4,54 +4,52 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.decoding import decode
 from lrsuggest.errors import UserError
+from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
 
 _NAMES = {
-    "lr": ("lr", "learning_rate"),
-    "loss": ("loss", "train_loss", "training_loss"),
-    "skipped": ("skipped",),
+    # Lightning's monitor writes lr-AdamW; the trainers' logs put the phase before the name.
+    "lr": re.compile(r"(train_)?(lr|learning_rate)|lr_(adam\w*|sgd|rmsprop|lamb|lion)"),
+    "loss": re.compile(r"((train|training)_)?loss(_step)?"),
+    "skipped": re.compile("skipped"),
+    "step": re.compile("(train_|trainer_)?(global_)?step"),
 }
-_DELIMITERS = ",;\t"
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
+_UNIT = re.compile(r"[\[(].*?[\])]")
+_MISSING = ("", "nan", "na", "n/a", "null", "none")
+
+Cells = dict[str, str]  # by column, of those in _NAMES that the table has
 
 
 def write(curve: Curve) -> str:
     """Return the columns lr, loss and skipped (0 or 1); reading them gives the same bits."""
     out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["lr", "loss", "skipped"])
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["lr", "loss", "skipped"])
     for lr, loss, skip in zip(curve.lr, curve.loss, curve.skipped, strict=True):
-        rows.writerow([repr(float(lr)), repr(float(loss)), int(skip)])
+        table.writerow([repr(float(lr)), repr(float(loss)), int(skip)])
     return out.getvalue()
 
 
 def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     """Read a table of text (see `Curve.from_csv`)."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = file.read()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read as a curve: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} cannot be read as a curve: it is no UTF-8 text; save it as CSV in UTF-8"
-        ) from None
+    try:
+        text = decode(content, "it", "save it as CSV in UTF-8")
+    except UserError as error:
+        raise UserError(f"{path} cannot be read as a curve: {error}") from None
     lr: list[float] = []
     loss: list[float] = []
     skipped: list[bool] = []
-    places: dict[str, int] | None = None
-    for where, row in _rows(path, lines):
-        if places is None:
-            places, width = _columns(path, row), len(row)
-            continue
-        if len(row) != width:
-            hint = "; write numbers with a point, not a comma" if len(row) > width else ""
-            raise UserError(f"{where} has {len(row)} values, but the header has {width}{hint}")
-        rate = _number(where, "lr", row[places["lr"]])
+    for where, cells in _steps(path, text):
+        rate = _number(where, "lr", cells["lr"])
         if not (math.isfinite(rate) and rate > 0):
             raise UserError(f"{where}: lr must be positive and finite; it is {rate:g}")
         if lr and rate <= lr[-1]:
@@ -60,40 +58,90 @@ def read(path: str | Path, *, smoothed: bool = False) -> Curve:
                 "step to step; give one test only, in the order of its steps"
             )
         lr.append(rate)
-        loss.append(_number(where, "loss", row[places["loss"]]))
-        skipped.append(_flag(where, row[places["skipped"]]) if "skipped" in places else False)
+        loss.append(_number(where, "loss", cells["loss"]))
+        skipped.append(_flag(where, cells.get("skipped", "")))
     if not lr:
         raise UserError(f"{path} needs a header line with the columns lr and loss, then rows")
     ended = Ended.COMPLETED if all(map(math.isfinite, loss)) else Ended.NON_FINITE
     return Curve(lr, loss, smoothed=smoothed, skipped=skipped, ended=ended)
 
 
-def _rows(path: str | Path, text: str) -> Iterable[tuple[str, list[str]]]:
-    """Yield ("path, line n", values) of every line that is not blank."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=header.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for row in rows:
-            if any(value.strip() for value in row):
-                yield f"{path}, line {rows.line_num}", row
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num} is no CSV: {error}") from None
+def _steps(path: str | Path, text: str) -> Iterator[tuple[str, Cells]]:
+    """Yield ("path, line n", cells) of every step.
+
+    Rows with neither rate nor loss are left out where other columns hold something: evaluations
+    and summaries. Two rows that follow each other and have one step between them are one: loggers
+    write rate and loss apart.
+    """
+    table = list(_fitted(path, text))
+    if not table:
+        return
+    places = _columns(path, table)
+    half: tuple[str, Cells] | None = None
+    for where, row in table[1:]:
+        cells = {column: row[place] for column, place in places.items()}
+        lacks = [column for column in ("lr", "loss") if not cells[column]]
+        if _is_other(cells, row, places):
+            continue
+        if half and cells.get("step") == half[1]["step"] and len(lacks) == 1:
+            joined = {column: half[1][column] or cell for column, cell in cells.items()}
+            if joined["lr"] and joined["loss"]:
+                yield where, joined
+                half = None
+                continue
+        if half:
+            break
+        if len(lacks) == 1 and cells.get("step"):
+            half = where, cells
+            continue
+        yield where, cells
+    if half:
+        yield half  # where the reader says what is missing
 
 
-def _columns(path: str | Path, header: list[str]) -> dict[str, int]:
-    """Return the place of lr, loss and, where there is one, skipped."""
-    names = [re.sub(r"[\s_/-]+", "_", name.strip()).casefold() for name in header]
+def _is_other(cells: Cells, row: list[str], places: dict[str, int]) -> bool:
+    """Say whether a row is no step, but holds something else."""
+    if any(cells[column].casefold() not in _MISSING for column in ("lr", "loss")):
+        return False
+    rest = [cell for place, cell in enumerate(row) if place not in places.values()]
+    return any(cell.casefold() not in _MISSING for cell in rest) or not any(
+        cells[column] for column in ("lr", "loss")
+    )
+
+
+def _fitted(path: str | Path, text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield ("path, line n", cells), the header first, every row as long as the header."""
+    header: list[str] | None = None
+    for line, cells in rows(text, path):
+        if header is None:
+            header = cells = fitted(cells, 1)
+        width, cells = len(header), fitted(cells, len(header))
+        if len(cells) != width:
+            hint = "; write numbers with a point, not a comma" if len(cells) > width else ""
+            raise UserError(
+                f"{path}, line {line} has {len(cells)} values, but the header has {width}{hint}"
+            )
+        yield f"{path}, line {line}", cells
+
+
+def _columns(path: str | Path, table: list[tuple[str, list[str]]]) -> dict[str, int]:
+    """Return the place of lr, loss and, where there are such, skipped and step."""
+    header = table[0][1]
+    plain = [re.sub(r"[\s_/.-]+", "_", _UNIT.sub("", name).strip()).casefold() for name in header]
     places: dict[str, int] = {}
     for column, known in _NAMES.items():
-        found = [place for place, name in enumerate(names) if name in known]
-        if len(found) > 1:
-            both = " and ".join(header[place].strip() for place in found)
+        found = [place for place, name in enumerate(plain) if known.fullmatch(name)]
+        if len(found) > 1 and "lr" in places:
+            # A log's summary has a column of its own, empty in the rows that are steps.
+            steps = [row for _, row in table[1:] if row[places["lr"]]]
+            found = [place for place in found if any(row[place] for row in steps)] or found[:1]
+        if len(found) > 1 and column != "step":
+            both = " and ".join(header[place] for place in found)
             raise UserError(f"{path} has {both} for {column}; leave one column of these")
         if found:
             places[column] = found[0]
     if not {"lr", "loss"} <= places.keys():
-        held = ", ".join(name.strip() for name in header)
+        held = ", ".join(header)
         raise UserError(
             f"{path} needs a header line with the columns lr and loss, then rows; "
             f"its first line is {held[:60]!r}"
@@ -102,19 +150,18 @@ def _columns(path: str | Path, header: list[str]) -> dict[str, int]:
 
 
 def _number(where: str, column: str, text: str) -> float:
-    if _DECIMAL_COMMA.fullmatch(text):
-        mend = text.strip().replace(",", ".")
-        raise UserError(f"{where}: {column} {text.strip()} has a decimal comma; write {mend}")
+    if DECIMAL_COMMA.fullmatch(text):
+        mend = text.replace(",", ".")
+        raise UserError(f"{where}: {column} {text} has a decimal comma; write {mend}")
     try:
-        return float(text)
+        return number(text)
     except ValueError:
-        held = repr(text.strip()[:40]) if text.strip() else "empty"
+        held = repr(text[:40]) if text else "empty"
         raise UserError(f"{where}: {column} is not a number; it is {held}") from None
 
 
 def _flag(where: str, text: str) -> bool:
     known = {"": False, "0": False, "1": True, "false": False, "true": True}
-    held = text.strip().casefold()
-    if held not in known:
-        raise UserError(f"{where}: skipped must be 0 or 1; it is {text.strip()[:40]!r}")
-    return known[held]
+    if text.casefold() not in known:
+        raise UserError(f"{where}: skipped must be 0 or 1; it is {text[:40]!r}")
+    return known[text.casefold()]

@@ -12,9 +12,11 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.sealed import atomic
+from lrsuggest.tasks.data.walk import below
 
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
@@ -139,10 +141,11 @@ def read_toml(path: Path, kind: type[T]) -> T:
             sentence gives the key's path.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=kind, strict=False)
+        text = decode(read_bytes(path), path, "save it in UTF-8")
+        return msgspec.toml.decode(text, type=kind, strict=False)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
@@ -185,12 +188,20 @@ def data_root(given: str | Path | None) -> Path | None:
     """Return the folder of --data, or of the variable LRSUGGEST_DATA, or None for neither.
 
     Raises:
-        UserError: the folder is not there.
+        UserError: the folder is not there, or is none.
     """
     named = given or os.environ.get("LRSUGGEST_DATA")
     if not named:
         return None
-    root = Path(named).expanduser()
+    try:
+        root = Path(named).expanduser()
+    except RuntimeError:  # ~name, and nobody has that name
+        raise UserError(f"{named} begins with a user who is not known here; write it out") from None
+    if root.is_file():
+        raise UserError(
+            f"{root} is a file; give --data (or LRSUGGEST_DATA) the folder that holds camvid11/, "
+            "face_landmarks/ and so on"
+        )
     if not root.is_dir():
         raise UserError(
             f"the data folder {root} does not exist; give --data (or LRSUGGEST_DATA) the folder "
@@ -210,6 +221,10 @@ def locate(entry: Dataset, root: Path | None) -> Path | None:
     if root is None:
         raise UserError(f"{entry.name} needs data; give --data the folder that holds {entry.name}/")
     if not (root / entry.folder).exists():
+        packed = [f"{entry.folder}{end}" for end in (".zip", ".tgz", ".tar.gz", ".tar")]
+        for name in packed:
+            if (root / name).exists():
+                raise UserError(f"{root / entry.folder} does not exist; unpack {root / name} to it")
         how = (
             f"fetch it (python -m lrsuggest.bench fetch {entry.name} --data {root}),"
             if entry.fetchable
@@ -241,26 +256,35 @@ def fingerprint(
 ) -> str:
     """Return a digest of every file's relative path and bytes, 16 hexadecimal digits.
 
-    A dataset installed with a package has no folder; the names and versions of `packages` stand
-    for it, or where it names none the word "packaged". With a cache folder the digest is kept
-    there, for as long as no file's size or time of change differs.
+    The files are those that readers see (`walk`): links are followed, and what is hidden or an
+    operating system's does not count. A dataset installed with a package has no folder; the names
+    and versions of `packages` stand for it, or where it names none the word "packaged". With a
+    cache folder the digest is kept there, for as long as every file is the same one of the same
+    size and time of change.
 
     Raises:
-        UserError: one of the packages is not installed.
+        UserError: one of the packages is not installed, or a file cannot be read.
     """
     if folder is None:
         return "+".join(map(_installed, packages)) or "packaged"
-    paths = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
-    stats = [(str(p), s.st_size, s.st_mtime_ns) for p in paths for s in [p.stat()]]
+    paths = below(folder)
+    # A copy that keeps its time of writing, or a link to another folder, is still another file.
+    stats = [
+        (str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino)
+        for p in paths for s in [p.stat()]
+    ]  # fmt: skip
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None
     if kept and kept.exists() and _DIGEST.fullmatch(known := kept.read_text("ascii", "replace")):
         return known
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "blake2b").digest())
+        digest.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
+        try:
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if kept:
         with atomic(kept) as file:
             file.write(digest.hexdigest().encode())

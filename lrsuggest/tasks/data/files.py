@@ -1,48 +1,27 @@
 """Opens what readers need: a folder's files, or those inside a .tgz as it was published."""
 
+import os
 import tarfile
+import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.resident import Size
+from lrsuggest.tasks.data.pictures import is_picture, open_image, open_mask, pixels
+from lrsuggest.tasks.data.walk import below, hidden
+
+__all__ = ["Files", "Progress", "contents", "lines", "no_progress", "open_image", "pixels"]
 
 Progress = Callable[[int, int], None]  # (done, of): called after each image
+_RESTORE = "restore it from the archive"
 
 
 def no_progress(done: int, of: int) -> None:
     """Tell nobody."""
-
-
-def open_image(path: Path, content: bytes | None = None) -> Image.Image:
-    """Open and decode an image, from its file or from the given bytes.
-
-    Raises:
-        UserError: it is missing or corrupt.
-    """
-    try:
-        with Image.open(path if content is None else BytesIO(content)) as image:
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise UserError(f"the image {path} is missing; restore it from the archive") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(
-            f"the image {path} is corrupt ({error}); restore it from the archive"
-        ) from None
-
-
-def pixels(image: Image.Image, size: Size, mode: str = "RGB") -> NDArray[np.uint8]:
-    """Resize to (height, width) with antialiasing; returns (channels, height, width)."""
-    resized = image.convert(mode).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    array = np.asarray(resized)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def lines(path: Path, encoding: str = "utf-8") -> list[str]:
@@ -51,35 +30,168 @@ def lines(path: Path, encoding: str = "utf-8") -> list[str]:
     Raises:
         UserError: it is missing or no text.
     """
+    return _lines(read_file(path), path, encoding)
+
+
+def _lines(content: bytes, where: Path, encoding: str) -> list[str]:
+    text = decode(content, where, _RESTORE, encoding)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def read_file(path: Path, mend: str = _RESTORE) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+    """
     try:
-        return [line.strip() for line in path.read_text(encoding).splitlines() if line.strip()]
-    except OSError:
-        raise UserError(f"{path} is missing; restore it from the archive") from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} is no {encoding.upper()} text; restore it from the archive"
-        ) from None
+        return read_bytes(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {mend}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); {mend}") from None
 
 
 def contents(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (name below the top, bytes) of every file of a folder or a .tgz, sorted by name.
 
-    An archive is read where it lies, nothing is extracted; its top folder is left out of the names.
+    An archive is read where it lies, nothing is extracted; a top folder that all its files share
+    is left out of the names. What is hidden or an operating system's is left out (see `walk`).
 
     Raises:
-        UserError: the archive is damaged.
+        UserError: the archive is damaged, or a file of the folder cannot be read.
     """
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            yield path.relative_to(source).as_posix(), path.read_bytes()
-        return
-    held: list[tuple[str, bytes]] = []
+    files = Files(source)
+    for name in files:
+        yield name, files.content(name)
+
+
+class Files(Mapping[str, Path]):
+    """The files of a dataset by name below its top: those of a folder, or inside a .tgz.
+
+    A name that was typed into a list is found as a person meant it: with backslashes, with ./
+    before it, or with its accents spelt the other way (a Mac's NFD, elsewhere NFC).
+    """
+
+    def __init__(self, source: Path) -> None:
+        """List a folder, or read an archive whole.
+
+        Raises:
+            UserError: the archive is damaged, or the folder cannot be walked.
+        """
+        self.source = source
+        self._held: dict[str, bytes | None]
+        if source.is_dir():
+            self._held = {path.relative_to(source).as_posix(): None for path in below(source)}
+        else:
+            self._held = dict(sorted(_unpacked(source)))
+        self._spelt: dict[str, list[str]] = {}
+        for name in self._held:
+            self._spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+
+    def __getitem__(self, name: str) -> Path:
+        """Return what a sentence calls a file; in a folder it is the file's path."""
+        return self.source / name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
+    def find(self, written: str, folder: str = "") -> str | None:
+        """Return the file that a list in this dataset means, or None for none.
+
+        Args:
+            written: as it stands in the list, with or without the folder.
+            folder: where the files of that list lie.
+
+        Raises:
+            UserError: two files differ only in how their accents are spelt.
+        """
+        meant = PurePosixPath(written.strip().replace("\\", "/"))  # drops "./"
+        for place in (PurePosixPath(folder) / meant, meant):
+            name = place.as_posix()
+            if name in self._held and name.startswith(folder):
+                return name
+            found = self._spelt.get(unicodedata.normalize("NFC", name), [])
+            if len(found) > 1:
+                raise UserError(
+                    f"{self.source} has two files {name!r} whose accents are spelt differently; "
+                    "leave one of them"
+                )
+            if found and name.startswith(folder):
+                return found[0]
+        return None
+
+    def content(self, name: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            UserError: it is missing or cannot be read.
+        """
+        if name not in self._held:
+            raise UserError(f"{self[name]} is missing; {_RESTORE}")
+        held = self._held[name]
+        return read_file(self[name]) if held is None else held
+
+    def text(self, name: str, encoding: str = "utf-8") -> str:
+        """Return a file's text; raises UserError where it is missing or no text."""
+        return decode(self.content(name), self[name], _RESTORE, encoding)
+
+    def lines(self, name: str, encoding: str = "utf-8") -> list[str]:
+        """Return a file's lines without blanks; raises UserError where it is missing or no text."""
+        return _lines(self.content(name), self[name], encoding)
+
+    def image(self, name: str, *, upright: bool = False) -> Image.Image:
+        """Open and decode a picture (see `open_image`)."""
+        return open_image(self[name], self._picture(name), upright=upright)
+
+    def mask(self, name: str) -> Image.Image:
+        """Open and decode a mask (see `open_mask`)."""
+        return open_mask(self[name], self._picture(name))
+
+    def _picture(self, name: str) -> bytes:
+        if name not in self._held:
+            raise UserError(f"the image {self[name]} is missing; {_RESTORE}")
+        return self.content(name)
+
+    def pictures(self, folder: str) -> list[str]:
+        """Return the names of the pictures that lie in a folder itself, sorted.
+
+        Raises:
+            UserError: one is of a format that is not read.
+        """
+        return [
+            name for name in self._held
+            if PurePosixPath(name).parent == PurePosixPath(folder) and is_picture(self[name])
+        ]  # fmt: skip
+
+
+def _unpacked(archive: Path) -> list[tuple[str, bytes]]:
+    """Return (name, bytes) of an archive's files that are data, without the top they share."""
+    held: list[tuple[PurePosixPath, bytes]] = []
     try:
-        with tarfile.open(source) as archive:
-            for member in archive:
-                file = archive.extractfile(member)
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = PurePosixPath(member.name)
+                if any(map(hidden, name.parts)) or member.isdir():
+                    continue
+                file = tar.extractfile(member)
                 if file is not None:
-                    held.append((member.name.partition("/")[2], file.read()))
-    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
-        raise UserError(f"{source} is damaged ({error}); fetch it again") from None
-    yield from sorted(held)
+                    held.append((name, file.read()))
+    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, RecursionError) as error:
+        said = "a link in it leads nowhere" if isinstance(error, KeyError) else error
+        raise UserError(f"{archive} is damaged ({said}); fetch it again") from None
+    tops = {name.parts[0] if len(name.parts) > 1 else "" for name, _ in held}
+    drop = len(tops) == 1 and "" not in tops
+    return [("/".join(name.parts[drop:]), content) for name, content in held]
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed: bytes that are no text are spelt out, accents joined."""
+    printable = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", printable)

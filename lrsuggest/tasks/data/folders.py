@@ -1,15 +1,18 @@
 """Readers of images sorted into folders by class, and of images beside their masks."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import Progress, contents, no_progress, open_image, pixels
+from lrsuggest.tasks.data.files import Files, Progress, no_progress, pixels, shown
+from lrsuggest.tasks.data.pictures import is_picture
 from lrsuggest.tasks.data.resident import Resident, Size
+from lrsuggest.tasks.data.walk import subfolders
 
-_IMAGES = {".png", ".jpg", ".jpeg"}
-_VALID = {"valid", "val", "test", "testing"}
+_VALID = {"valid", "val", "validation", "test", "testing"}  # in capitals or not
 _TILES = 2  # a side of an ISBI image is cut in so many, for there are only 30 images
 
 
@@ -25,23 +28,54 @@ def read_folders(
         mode: Pillow's, "RGB" or "L".
 
     Raises:
-        UserError: it holds no such images, or a corrupt one.
+        UserError: it holds no such images, a corrupt one, or a class without images.
     """
-    found = [
-        (PurePosixPath(name), content)
-        for name, content in contents(source)
-        if PurePosixPath(name).suffix.lower() in _IMAGES and name.count("/") == 2
-    ]
+    files = Files(source)
+    names = [name for name in files if name.count("/") >= 2 and is_picture(files[name])]
+    found = [PurePosixPath(name) for name in names if name.count("/") == 2]
     if not found:
         raise UserError(f"{source} holds no SPLIT/CLASS/IMAGE; give the dataset as published")
-    labels = [path.parts[1] for path, _ in found]
+    splits = {path.parts[0] for path in found}
+    for name in names:
+        if name.count("/") > 2 and PurePosixPath(name).parts[0] in splits:
+            raise UserError(f"{files[name]} lies deeper than SPLIT/CLASS/IMAGE; move it up")
+    labels = [shown(path.parts[1]) for path in found]
+    valid = np.array([path.parts[0].casefold() in _VALID for path in found])
+    _check_classes(source, found, zip(labels, valid.tolist(), strict=True))
     classes, codes = np.unique(labels, return_inverse=True)
     images = []
-    for index, (path, content) in enumerate(found):
-        images.append(pixels(open_image(source / path, content), size, mode))
+    for index, path in enumerate(found):
+        images.append(pixels(files.image(path.as_posix()), size, mode))
         progress(index + 1, len(found))
-    valid = np.array([path.parts[0] in _VALID for path, _ in found])
     return Resident(np.stack(images), codes.astype(np.int64), valid, tuple(classes.tolist()))
+
+
+def _check_classes(
+    source: Path, found: list[PurePosixPath], labels: Iterable[tuple[str, bool]]
+) -> None:
+    """Refuse a class that is empty or that no training image has: most likely a slip.
+
+    Raises:
+        UserError: there is one; the sentence names its folder.
+    """
+    if source.is_dir():
+        filled = {path.parts[:2] for path in found}
+        splits = {path.parts[0] for path in found}
+        for folder in subfolders(source):
+            parts = folder.relative_to(source).parts
+            if len(parts) == 2 and parts[0] in splits and parts not in filled:
+                raise UserError(
+                    f"the class folder {folder} holds no images; put them there or take it away"
+                )
+    held = defaultdict(set)
+    for label, valid in labels:
+        held[label].add(valid)
+    alone = sorted(label for label, parts in held.items() if parts == {True})
+    if alone and any(False in parts for parts in held.values()):
+        raise UserError(
+            f"{source} has images of the class {alone[0]!r} for validation but none for training; "
+            "give the class one name in both, or put images of it into training"
+        )
 
 
 def read_isbi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
@@ -52,21 +86,32 @@ def read_isbi(folder: Path, size: Size, progress: Progress = no_progress) -> Res
     Raises:
         UserError: a file is missing or corrupt.
     """
-    paths = sorted((folder / "train" / "image").glob("*.png"), key=lambda p: int(p.stem))
-    if not paths:
+    files = Files(folder)
+    names = [n for n in files.pictures("train/image") if n.lower().endswith(".png")]
+    if not names:
         raise UserError(
             f"{folder / 'train' / 'image'} holds no .png; give the dataset as published"
         )
+    for name in names:
+        if not PurePosixPath(name).stem.isdecimal():
+            raise UserError(f"{files[name]} must have a number for its name, as published")
+    names.sort(key=lambda name: int(PurePosixPath(name).stem))
     whole = (size[0] * _TILES, size[1] * _TILES)
     images, masks = [], []
-    for index, path in enumerate(paths):
-        image = pixels(open_image(path), whole)
-        mask = pixels(open_image(folder / "train" / "label" / path.name), whole, "L")[0] > 127
+    for index, name in enumerate(names):
+        label = f"train/label/{PurePosixPath(name).name}"
+        picture, drawn = files.image(name, upright=True), files.mask(label)
+        if drawn.size != picture.size:
+            raise UserError(
+                f"{files[label]} is {drawn.size[0]}x{drawn.size[1]}, but its image is "
+                f"{picture.size[0]}x{picture.size[1]}; a mask must have its image's size"
+            )
+        image, mask = pixels(picture, whole), pixels(drawn, whole, "L")[0] > 127
         for top in range(0, whole[0], size[0]):
             for left in range(0, whole[1], size[1]):
                 here = np.s_[top : top + size[0], left : left + size[1]]
                 images.append(image[:, here[0], here[1]])
                 masks.append(mask[here].astype(np.uint8))
-        progress(index + 1, len(paths))
-    valid = np.arange(len(images)) >= (len(paths) - 6) * _TILES**2
+        progress(index + 1, len(names))
+    valid = np.arange(len(images)) >= (len(names) - 6) * _TILES**2
     return Resident(np.stack(images), np.stack(masks), valid, ("membrane", "cell"))

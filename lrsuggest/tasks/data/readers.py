@@ -1,7 +1,6 @@
 """One reader per on-disk layout: a folder and a size in, resident arrays out."""
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -10,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import Progress, contents, lines, no_progress, open_image, pixels
+from lrsuggest.tasks.data.files import Files, Progress, no_progress, pixels
 from lrsuggest.tasks.data.folders import read_folders, read_isbi
 from lrsuggest.tasks.data.packaged import packaged, read_packaged
+from lrsuggest.tasks.data.points import project as project
+from lrsuggest.tasks.data.points import read_biwi, read_face_landmarks
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.tables import read_movielens, read_table, tables
 from lrsuggest.tasks.data.texts import (
@@ -23,8 +24,6 @@ from lrsuggest.tasks.data.texts import (
 )
 
 Split = Literal["valid", "test"]
-_FAR = 1e6  # pixels
-_FRAMES = (".png", ".jpg", ".jpeg")
 
 
 def read_camvid(
@@ -39,24 +38,38 @@ def read_camvid(
         UserError: a file is missing or corrupt, a mask's size differs from its image's, or a
             mask holds a class beyond codes.txt.
     """
-    codes = tuple(lines(folder / "codes.txt"))
-    valid_names = set(lines(folder / "valid.txt"))
-    left_out = set(lines(folder / "test.txt")) if (folder / "test.txt").exists() else set()
-    if split == "test":
-        if not left_out:
-            raise UserError(f"{folder} has no test.txt, so no test split; ask for valid")
-        valid_names, left_out = left_out, valid_names
-    names = sorted(
-        p.name for p in (folder / "images").glob("*")
-        if p.suffix.lower() in _FRAMES and p.name not in left_out
-    )  # fmt: skip
-    if not names:
+    files = Files(folder)
+    codes = tuple(files.lines("codes.txt"))
+    frames = files.pictures("images")
+    if not frames:
         raise UserError(f"{folder / 'images'} holds no .png or .jpg; give the extracted dataset")
-    lost = valid_names - set(names)
+    listed = {"valid": _listed(files, "valid.txt")}
+    listed["test"] = _listed(files, "test.txt") if "test.txt" in files else set()
+    if twice := listed["valid"] & listed["test"]:
+        raise UserError(
+            f"valid.txt and test.txt of {folder} both name {PurePosixPath(min(twice)).name}; "
+            "leave it in one of them"
+        )
+    if split == "test" and not listed["test"]:
+        raise UserError(f"{folder} has no test.txt, so no test split; ask for valid")
+    left_out = listed["valid" if split == "test" else "test"]
+    names = [name for name in frames if name not in left_out]
+    valid = np.array([name in listed[split] for name in names], bool)
+    _check_masks(files, frames)
+    return _segmented(files, names, valid, codes, size, progress)
+
+
+def _listed(files: Files, name: str) -> set[str]:
+    """Return the frames that a list of names stands for.
+
+    Raises:
+        UserError: the list is missing, or names a frame that is not there.
+    """
+    found = {line: files.find(line, "images") for line in files.lines(name)}
+    lost = [line for line, frame in found.items() if frame is None]
     if lost:
-        raise UserError(f"{split}.txt names {min(lost)}, which is not in {folder / 'images'}")
-    valid = np.array([name in valid_names for name in names])
-    return _segmented(folder, names, valid, codes, size, progress)
+        raise UserError(f"{name} names {min(lost)}, which is not in {files['images']}")
+    return {frame for frame in found.values() if frame is not None}
 
 
 def read_camvid_tiny(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
@@ -69,174 +82,75 @@ def read_camvid_tiny(source: Path, size: Size, progress: Progress = no_progress)
     Raises:
         UserError: a file is missing or corrupt, or a mask does not fit.
     """
-    held = dict(contents(source))
-    names = [PurePosixPath(n).name for n in held if PurePosixPath(n).suffix.lower() in _FRAMES
-             and n.startswith("images/")]  # fmt: skip
-    if not names or "codes.txt" not in held:
+    files = Files(source)
+    names = files.pictures("images")
+    if not names or "codes.txt" not in files:
         raise UserError(f"{source} holds no images/ or no codes.txt; fetch camvid_tiny again")
-    lost = {_mask_of(name) for name in names} - held.keys()
+    lost = [_mask_of(name) for name in names if files.find(_mask_of(name)) is None]
     if lost:
         raise UserError(f"{source} lacks the mask {min(lost)}; fetch camvid_tiny again")
+    _check_masks(files, names)
     valid = np.arange(len(names)) % 5 == 4
-    codes = tuple(held["codes.txt"].decode("utf-8", "replace").split())
-    return _segmented(source, names, valid, codes, size, progress, held)
+    codes = tuple(files.text("codes.txt").split())
+    return _segmented(files, names, valid, codes, size, progress)
 
 
 def _mask_of(name: str) -> str:
     return f"labels/{PurePosixPath(name).stem}_P.png"
 
 
+def _check_masks(files: Files, frames: Sequence[str]) -> None:
+    """Refuse a mask that has no frame, or two of them.
+
+    Raises:
+        UserError: there is one; most likely a frame was lost on the way.
+    """
+    owners: dict[str, str] = {}
+    for frame in frames:
+        mask = files.find(_mask_of(frame)) or _mask_of(frame)
+        if mask in owners:
+            raise UserError(
+                f"{files[owners[mask]]} and {files[frame]} have one mask, {mask}; leave one of them"
+            )
+        owners[mask] = frame
+    for name in files.pictures("labels"):
+        if name not in owners:
+            raise UserError(
+                f"the mask {files[name]} has no image in {files['images']}; restore the image or "
+                "take the mask away"
+            )
+
+
 def _segmented(
-    source: Path,
+    files: Files,
     names: Sequence[str],
     valid: NDArray[np.bool_],
     codes: tuple[str, ...],
     size: Size,
     progress: Progress,
-    held: Mapping[str, bytes] | None = None,
 ) -> Resident:
-    """Read frames and their masks, from the bytes of an archive or, without, from the folder."""
-    held = held or {}
+    """Read frames and their masks."""
     images = np.empty((len(names), 3, *size), np.uint8)
     masks = np.empty((len(names), *size), np.uint8)
     for index, name in enumerate(names):
-        image = open_image(source / "images" / name, held.get(f"images/{name}"))
-        label = source / _mask_of(name)
-        mask = open_image(label, held.get(_mask_of(name)))
+        image = files.image(name, upright=True)
+        label = files.find(_mask_of(name)) or _mask_of(name)
+        mask = files.mask(label)
         if mask.size != image.size:
             raise UserError(
-                f"{label} is {mask.size[0]}x{mask.size[1]}, but its image is "
+                f"{files[label]} is {mask.size[0]}x{mask.size[1]}, but its image is "
                 f"{image.size[0]}x{image.size[1]}; a mask must have its image's size"
             )
-        if len(mask.getbands()) != 1:
-            raise UserError(f"{label} has {len(mask.getbands())} channels; a mask has one")
         highest = int(np.asarray(mask).max())
         if highest >= len(codes):
             raise UserError(
-                f"{label} holds class {highest}, but codes.txt names only 0 to {len(codes) - 1}"
+                f"{files[label]} holds class {highest}, but codes.txt names only 0 to "
+                f"{len(codes) - 1}"
             )
         images[index] = pixels(image, size)
         masks[index] = np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST))
         progress(index + 1, len(names))
     return Resident(images, masks, valid, codes)
-
-
-def _mirror_68() -> tuple[int, ...]:
-    """The left-right swap of the 68-point face annotation (Multi-PIE / iBUG 300-W)."""
-    swap = list(range(68))
-    runs = [(0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67)]
-    for first, last in runs:
-        swap[first : last + 1] = range(last, first - 1, -1)
-    for left, right in ((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)):
-        swap[left], swap[right] = right, left
-    return tuple(swap)
-
-
-def read_face_landmarks(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
-    """Read images/ and landmarks.csv: file, person, valid, then x and y of 68 points in pixels.
-
-    Raises:
-        UserError: a file is missing or corrupt, or a row is not as described.
-    """
-    table = folder / "landmarks.csv"
-    try:
-        with open(table, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        raise UserError(f"{table} is missing; it lists the faces and their points") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table} is damaged ({error}); restore it from its source") from None
-    if not rows:
-        raise UserError(f"{table} has no rows; restore it from its source")
-    images = np.empty((len(rows), 3, *size), np.uint8)
-    points = np.empty((len(rows), 68, 2), np.float32)
-    valid = np.zeros(len(rows), bool)
-    for index, row in enumerate(rows):
-        try:
-            xy = np.array([[float(row[f"{a}{k}"]) for a in "xy"] for k in range(68)])
-            path = folder / "images" / row["file"]
-            valid[index] = bool(("0", "1").index(row["valid"]))
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{table}, line {index + 2}, must hold file, person, valid (0 or 1), x0, y0 … y67"
-            ) from None
-        image = open_image(path)
-        scale = np.array([size[1] / image.width, size[0] / image.height])
-        # Centres of pixels lie at whole numbers, so the grid's edge is half a pixel before 0.
-        points[index] = (xy + 0.5) * scale - 0.5
-        images[index] = pixels(image, size)
-        progress(index + 1, len(rows))
-    return Resident(images, points, valid, mirror=_mirror_68())
-
-
-def project(centre: NDArray[np.float64], calibration: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Project a point in front of the camera onto the image: (x, y) in pixels.
-
-    Args:
-        centre: (x, y, z) in millimetres in the camera's frame, z away from it.
-        calibration: the camera's 3x3 intrinsic matrix.
-    """
-    seen = calibration @ centre
-    return np.asarray(seen[:2] / seen[2])
-
-
-def _head_centre(frame: Path) -> NDArray[np.float64]:
-    """The head's centre in millimetres, from frame_XXXXX_pose.txt or the shorter _pose.bin.
-
-    The text holds a 3x3 rotation and the centre; the binary six little-endian floats, the centre
-    first (Fanelli et al., IJCV 2013, the dataset's readme).
-    """
-    stem = frame.stem.removesuffix("_rgb")
-    text, binary = frame.with_name(f"{stem}_pose.txt"), frame.with_name(f"{stem}_pose.bin")
-    try:
-        if text.exists():
-            return np.array(text.read_text("ascii").split()[9:12], float).reshape(3)
-        return np.frombuffer(binary.read_bytes(), "<f4", count=3).astype(float)
-    except FileNotFoundError:
-        raise UserError(f"{frame} has no pose; put {text.name} beside it") from None
-    except ValueError:
-        raise UserError(f"the pose of {frame} is damaged; restore it from the archive") from None
-
-
-def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
-    """Read the BIWI Kinect head poses: the projected centre of the head is the point.
-
-    One folder per person with rgb.cal and frame_XXXXX_rgb.png or .jpg. Person 13 is for
-    validation, as in the course.
-
-    Raises:
-        UserError: a file is missing or corrupt.
-    """
-    # The original frames are PNG, those of the course's archive JPEG.
-    frames = sorted(p for p in folder.glob("*/frame_*_rgb.*") if p.suffix in (".png", ".jpg"))
-    if not frames:
-        raise UserError(f"{folder} holds no 01/frame_XXXXX_rgb.png; give the extracted dataset")
-    images = np.empty((len(frames), 3, *size), np.uint8)
-    points = np.empty((len(frames), 1, 2), np.float32)
-    calibrations: dict[Path, NDArray[np.float64]] = {}
-    for index, frame in enumerate(frames):
-        if frame.parent not in calibrations:
-            numbers = " ".join(lines(frame.parent / "rgb.cal")).split()[:9]
-            try:
-                calibrations[frame.parent] = np.array(numbers, float).reshape(3, 3)
-            except ValueError:
-                raise UserError(
-                    f"{frame.parent / 'rgb.cal'} must begin with the camera's 3x3 matrix"
-                ) from None
-        image = open_image(frame)
-        scale = np.array([size[1] / image.width, size[0] / image.height])
-        with np.errstate(all="ignore"):
-            xy = project(_head_centre(frame), calibrations[frame.parent])
-        if not (np.abs(xy) < _FAR).all():  # NaN included
-            raise UserError(
-                f"the pose of {frame} and rgb.cal give no point of the image; restore both from "
-                "the archive"
-            )
-        points[index, 0] = (xy + 0.5) * scale - 0.5
-        images[index] = pixels(image, size)
-        progress(index + 1, len(frames))
-    valid = np.array([frame.parent.name == "13" for frame in frames])
-    return Resident(images, points, valid, mirror=(0,))
 
 
 def read_digits(folder: Path | None, size: Size, progress: Progress = no_progress) -> Resident:
@@ -268,6 +182,23 @@ def read(
     """
     if split == "test" and reader != "camvid":
         raise UserError(f"the reader {reader} knows of no test split; ask for valid")
+    data = _read(reader, source, size, progress, split)
+    if data.valid.all() or not data.valid.any():
+        lacking = "training" if data.valid.all() else "validation"
+        raise UserError(f"{source} leaves nothing for {lacking}; mend its list of valid examples")
+    if data.targets.ndim == 1 and len(data.classes) == 1:
+        raise UserError(
+            f"{source or reader} has one class only, {data.classes[0]!r}; classification needs two"
+        )
+    for what, values in (("inputs", data.inputs), ("targets", data.targets)):
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise UserError(f"the {what} of {source or reader} are not all finite; mend its files")
+    return data
+
+
+def _read(
+    reader: str, source: Path | None, size: Size, progress: Progress, split: Split
+) -> Resident:
     if reader == "digits":
         return read_digits(source, size, progress)
     if reader in packaged():
@@ -277,25 +208,20 @@ def read(
     if source is None:
         raise UserError(f"the reader {reader} needs a folder")
     if reader in labelled():
-        data = read_labelled(reader, source, size[0])
-    elif reader == "movielens":
-        data = read_movielens(source)
-    elif reader in _RUNNING:
-        data = _RUNNING[reader](source, size[0])
-    elif reader == "grey_folders":
-        data = read_folders(source, size, progress, mode="L")
-    elif reader == "camvid":
-        data = read_camvid(source, size, progress, split)
-    elif reader in _IMAGES:
-        data = _IMAGES[reader](source, size, progress)
-    else:
-        known = ("camvid", *_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), *packaged(),
-                 "movielens", "digits")  # fmt: skip
-        raise UserError(f"there is no reader {reader!r}; use {', '.join(known)}")
-    if data.valid.all() or not data.valid.any():
-        lacking = "training" if data.valid.all() else "validation"
-        raise UserError(f"{source} leaves nothing for {lacking}; mend its list of valid examples")
-    return data
+        return read_labelled(reader, source, size[0])
+    if reader == "movielens":
+        return read_movielens(source)
+    if reader in _RUNNING:
+        return _RUNNING[reader](source, size[0])
+    if reader == "grey_folders":
+        return read_folders(source, size, progress, mode="L")
+    if reader == "camvid":
+        return read_camvid(source, size, progress, split)
+    if reader in _IMAGES:
+        return _IMAGES[reader](source, size, progress)
+    known = ("camvid", *_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), *packaged(),
+             "movielens", "digits")  # fmt: skip
+    raise UserError(f"there is no reader {reader!r}; use {', '.join(known)}")
 
 
 _IMAGES: dict[str, Callable[[Path, Size, Progress], Resident]] = {

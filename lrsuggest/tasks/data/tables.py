@@ -1,8 +1,8 @@
 """Readers of tables: rows in, standardised numbers and a target out; and of MovieLens' ratings."""
 
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,52 +10,35 @@ from numpy.typing import NDArray
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.files import contents
+from lrsuggest.tasks.data.frames import column, features, labels, numbers, read_cells
 from lrsuggest.tasks.data.resident import Resident
 
 _VALID_SHARE = 0.2
 _ABALONE = ["sex", "length", "diameter", "height", "whole", "shucked", "viscera", "shell", "rings"]
 
 
-def _csv(
-    path: Path, column: str | int, content: bytes | None = None, **options: object
-) -> pd.DataFrame:
-    """Read a CSV file, or the given bytes of one; it must have the named column.
-
-    Raises:
-        UserError: it is missing or no such table.
-    """
-    source = path if content is None else BytesIO(content)
-    try:
-        frame: pd.DataFrame = pd.read_csv(source, **options)  # type: ignore[call-overload]
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; restore it from its source") from None
-    except ValueError as error:  # pandas' own errors and those of decoding among them
-        raise UserError(f"{path} is no such table ({error}); restore it from its source") from None
-    if column not in frame:
-        raise UserError(f"{path} has no column {column}; restore it from its source")
-    return frame
-
-
 def _california(folder: Path | None) -> pd.DataFrame:
-    frame = _csv(_file(folder, "california_housing.csv"), "median_house_value")
-    return frame.assign(target=frame.pop("median_house_value") / 1e5)  # in 100,000 dollars
+    path = _file(folder, "california_housing.csv")
+    return _regression(path, read_cells(path), "median_house_value", 1e5)  # in 100,000 dollars
 
 
 def _diamonds(folder: Path | None) -> pd.DataFrame:
-    frame = _csv(_file(folder, "diamonds.csv"), "price")
-    return frame.assign(target=np.log(frame.pop("price")))
+    path = _file(folder, "diamonds.csv")
+    cells = read_cells(path)
+    price = numbers(cells, "price", path, above=0)  # for its logarithm
+    return _with_target(path, cells, "price", np.log(price))
 
 
 def _abalone(folder: Path | None) -> pd.DataFrame:
     path = _file(folder, "abalone.csv")
-    frame = _csv(path, "rings", header=None, names=_ABALONE, dtype={"rings": float})
-    return frame.assign(target=frame.pop("rings"))  # as it is: 1 to 29 rings
+    return _regression(path, read_cells(path, names=_ABALONE), "rings")  # as it is: 1 to 29 rings
 
 
 def _mammography(folder: Path | None) -> pd.DataFrame:
-    frame = _csv(_file(folder, "mammography.csv"), 6, header=None, dtype={6: str})
-    frame = frame.rename(columns=str)
-    return frame.assign(target=frame.pop("6").str.strip("'"))
+    path = _file(folder, "mammography.csv")
+    cells = read_cells(path, names=[str(k) for k in range(7)])
+    cells["6"] = cells["6"].str.strip("'").str.strip()
+    return _with_target(path, cells, "6", labels(cells, "6", path))
 
 
 def _adult(folder: Path | None) -> pd.DataFrame:
@@ -63,8 +46,18 @@ def _adult(folder: Path | None) -> pd.DataFrame:
     found = dict(contents(archive))
     if "adult.csv" not in found:
         raise UserError(f"{archive} holds no adult.csv; fetch it again")
-    frame = _csv(archive, "salary", found["adult.csv"], skipinitialspace=True)
-    return frame.assign(target=frame.pop("salary"))
+    cells = read_cells(archive, found["adult.csv"])
+    return _with_target(archive, cells, "salary", labels(cells, "salary", archive))
+
+
+def _regression(path: Path, cells: pd.DataFrame, name: str, unit: float = 1) -> pd.DataFrame:
+    return _with_target(path, cells, name, numbers(cells, name, path) / unit)
+
+
+def _with_target(path: Path, cells: pd.DataFrame, name: str, target: Any) -> pd.DataFrame:
+    """Return the other columns as features, and the target in a column of that name."""
+    others = cells.drop(columns=column(cells, name, path))
+    return features(others, path).assign(target=target)
 
 
 def _packaged(name: str) -> Callable[[Path | None], pd.DataFrame]:
@@ -124,6 +117,9 @@ def standardised(frame: pd.DataFrame, valid: NDArray[np.bool_] | None = None) ->
     Args:
         frame: a row per example.
         valid: shape (n,), True for validation; None for a random fifth.
+
+    Raises:
+        UserError: there are too few rows to train on some and validate on others.
     """
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.impute import SimpleImputer
@@ -133,11 +129,15 @@ def standardised(frame: pd.DataFrame, valid: NDArray[np.bool_] | None = None) ->
     target = frame.pop("target")
     if valid is None:
         valid = random_fifth(len(frame))
-    numbers = make_column_selector(dtype_include="number")
+    if valid.all() or not valid.any():
+        raise UserError(
+            f"a table of {len(frame)} rows leaves nothing for training or for validation; give more"
+        )
+    numeric = make_column_selector(dtype_include="number")
     others = make_column_selector(dtype_exclude="number")
     transform = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()),
-         numbers),
+         numeric),
         (OneHotEncoder(handle_unknown="ignore", min_frequency=10), others),
         sparse_threshold=0,
     )  # fmt: skip
@@ -156,15 +156,15 @@ def read_movielens(folder: Path) -> Resident:
         UserError: a file is missing or damaged.
     """
     names = ["user", "item", "rating", "time"]
-    types = {"user": np.int64, "item": np.int64, "rating": np.float32}
-    parts = [
-        _csv(folder / name, "rating", sep="\t", header=None, names=names, dtype=types)
-        for name in ("u1.base", "u1.test")
-    ]
-    pairs = pd.concat(parts)[["user", "item"]].to_numpy(np.int64) - 1
-    stars = pd.concat(parts)["rating"].to_numpy(np.float32)[:, None]
-    valid = np.arange(len(pairs)) >= len(parts[0])
-    return Resident(pairs, stars, valid)
+    pairs, stars, held = [], [], []
+    for name, valid in (("u1.base", False), ("u1.test", True)):
+        path = folder / name
+        cells = read_cells(path, names=names, delimiter="\t")
+        ids = [numbers(cells, each, path, above=0, whole=True) for each in names[:2]]
+        pairs.append(np.stack(ids, 1).astype(np.int64) - 1)
+        stars.append(numbers(cells, "rating", path).astype(np.float32)[:, None])
+        held.append(np.full(len(cells), valid))
+    return Resident(np.concatenate(pairs), np.concatenate(stars), np.concatenate(held))
 
 
 def tables() -> tuple[str, ...]:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lrsuggest.decoding import decode
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import contents, lines
+from lrsuggest.tasks.data.files import Files, lines, read_file
+from lrsuggest.tasks.data.frames import column, labels, read_cells
 from lrsuggest.tasks.data.resident import Resident
 
 PAD, UNKNOWN = 0, 1
@@ -34,25 +36,47 @@ def _imdb(folder: Path) -> Labelled:
 
     The second layout is that of the course's archive, the first was published elsewhere.
     """
-    try:
-        if (folder / "texts.csv").exists():
-            whole = pd.read_csv(folder / "texts.csv", dtype={"is_valid": bool})
-            texts, labels = whole["text"].astype(str), whole["label"].astype(str)
-            return texts.tolist(), labels.tolist(), whole["is_valid"].to_numpy()
-        parts = [pd.read_csv(folder / f"{n}.csv", header=None)[[0, 1]] for n in ("train", "valid")]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder} cannot be read ({error}); restore it from its source") from None
+    whole = folder / "texts.csv"
+    if whole.exists():
+        cells = _reviews(whole, None)
+        flags = {"true": True, "1": True, "false": False, "0": False}
+        for line, flag in cells[column(cells, "is_valid", whole)].items():
+            if flag.casefold() not in flags:
+                raise UserError(f"{whole}, line {line}: is_valid must be True or False; it is "
+                                f"{flag[:40]!r}")  # fmt: skip
+        held = cells[column(cells, "is_valid", whole)].str.casefold().map(flags)
+        return cells["text"].tolist(), cells["label"].tolist(), held.to_numpy(bool)
+    parts = [_reviews(folder / f"{n}.csv", ("label", "text")) for n in ("train", "valid")]
     both = pd.concat(parts)
     valid = np.arange(len(both)) >= len(parts[0])
-    return both[1].astype(str).tolist(), both[0].astype(str).tolist(), valid
+    return both["text"].tolist(), both["label"].tolist(), valid
+
+
+def _reviews(path: Path, names: tuple[str, str] | None) -> pd.DataFrame:
+    """Read a file with the columns text and label, or without a header in the order of `names`.
+
+    Raises:
+        UserError: it is missing, damaged, or lacks a label.
+    """
+    cells = read_cells(path, names=names, comments=False)
+    return cells.assign(text=cells[column(cells, "text", path)], label=labels(cells, "label", path))
 
 
 def _trec(folder: Path) -> Labelled:
     """A label, then tokens, a line; TREC.train.all and TREC.test.all."""
-    parts = [lines(folder / f"TREC.{name}.all", "latin-1") for name in ("train", "test")]
-    pairs = [line.partition(" ") for part in parts for line in part]
-    valid = np.arange(len(pairs)) >= len(parts[0])
-    return [text for _, _, text in pairs], [label for label, _, _ in pairs], valid
+    texts: list[str] = []
+    labelled: list[str] = []
+    valid: list[bool] = []
+    for name in ("train", "test"):
+        path = folder / f"TREC.{name}.all"
+        for line in lines(path, "latin-1"):
+            label, *text = line.split(None, 1)
+            if not text:
+                raise UserError(f"{path} holds {line[:40]!r}, a label without a text; restore it")
+            texts += text
+            labelled.append(label)
+            valid.append(name == "test")
+    return texts, labelled, np.array(valid)
 
 
 _LABELLED: dict[str, Callable[[Path], Labelled]] = {
@@ -100,7 +124,7 @@ def numbered(
 
 def _windows(tokens: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut a text into rows of `length` tokens, and the same moved on by one."""
-    n = (len(tokens) - 1) // length
+    n = max(len(tokens) - 1, 0) // length
     return tokens[: n * length].reshape(n, length), tokens[1 : n * length + 1].reshape(n, length)
 
 
@@ -124,12 +148,8 @@ def read_shakespeare(folder: Path, length: int) -> Resident:
     Raises:
         UserError: the file is missing.
     """
-    try:
-        text = (folder / "tinyshakespeare.txt").read_text("utf-8")
-    except OSError:
-        raise UserError(f"{folder / 'tinyshakespeare.txt'} is missing; restore it") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{folder / 'tinyshakespeare.txt'} is no text; restore it") from None
+    path = folder / "tinyshakespeare.txt"
+    text = decode(read_file(path), path, "restore it")
     cut = len(text) * 9 // 10
     return running(text[:cut], text[cut:], length)
 
@@ -140,10 +160,10 @@ def read_human_numbers(archive: Path, length: int) -> Resident:
     Raises:
         UserError: the archive is damaged or lacks one of them.
     """
-    found = {name: content.decode(errors="replace") for name, content in contents(archive)}
-    if not {"train.txt", "valid.txt"} <= found.keys():
+    files = Files(archive)
+    if not {"train.txt", "valid.txt"} <= files.keys():
         raise UserError(f"{archive} must hold train.txt and valid.txt; fetch it again")
-    train, valid = (found[f"{n}.txt"].replace("\n", " . ").split() for n in ("train", "valid"))
+    train, valid = (files.text(f"{n}.txt").replace("\n", " . ").split() for n in ("train", "valid"))
     return running(train, valid, length)
 
 
