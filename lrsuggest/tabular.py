@@ -39,17 +39,30 @@ def rows(
         first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     unquoted = _QUOTED.sub("", lines[first])
     delimiter = delimiter or max(_DELIMITERS, key=unquoted.count)
+    whole = "\n".join(lines)
+    try:
+        table = _split(whole, where, delimiter)
+    except UserError:
+        # Blanks between a closing quotation mark and the delimiter, which the reader minds.
+        table = _split(re.sub(rf'"[ \t]+(?=$|{re.escape(delimiter)})', '"', whole, flags=re.M),
+                       where, delimiter)  # fmt: skip
+    yield from table
+
+
+def _split(text: str, where: object, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return (line, cells) of the rows that are not blank."""
     table = csv.reader(
-        io.StringIO("\n".join(lines), newline=""), delimiter=delimiter, strict=True,
-        skipinitialspace=True,
-    )  # fmt: skip
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    found = []
     try:
         for row in table:
             cells = [cell.strip() for cell in row]
             if any(cells):
-                yield table.line_num, cells
+                found.append((table.line_num, cells))
     except csv.Error as error:
         raise UserError(f"{where}, line {table.line_num} is no CSV: {error}") from None
+    return found
 
 
 def fitted(cells: list[str], width: int) -> list[str]:

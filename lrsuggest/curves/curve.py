@@ -148,14 +148,25 @@ class Curve:
             UserError: the text is no such curve.
         """
         try:
-            data = json.loads(text)
-            skipped = np.zeros(len(data["lr"]), bool)
-            skipped[data["skipped"]] = True
-            loss = [math.nan if x is None else x for x in data["loss"]]
+            data = json.loads(text.removeprefix("\ufeff"))
+            lr, loss, places = data["lr"], data["loss"], data["skipped"]
             smoothed, ended = data["smoothed"], data["ended"]
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise UserError(f"this is no curve in lrsuggest's JSON form: {error}") from None
-        return cls(data["lr"], loss, smoothed=smoothed, skipped=skipped, ended=ended)
+            for name, values, kinds in (
+                ("lr", lr, (int, float)), ("loss", loss, (int, float, type(None))),
+                ("skipped", places, (int,)), ("smoothed", [smoothed], (bool,)),
+                ("ended", [ended], (str,)),
+            ):  # fmt: skip
+                if type(values) is not list or any(type(value) not in kinds for value in values):
+                    raise ValueError(f"{name} is of another type")
+            if not all(0 <= place < len(lr) for place in places):
+                raise ValueError(f"skipped must hold places from 0 to {len(lr) - 1}")
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"this is no curve in lrsuggest's JSON form: {said}") from None
+        skipped = np.zeros(len(lr), bool)
+        skipped[places] = True
+        losses = [math.nan if value is None else value for value in loss]
+        return cls(lr, losses, smoothed=smoothed, skipped=skipped, ended=ended)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the columns lr, loss and skipped (0 or 1), a step a row.
@@ -171,9 +182,12 @@ class Curve:
     def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> "Curve":
         """Read a table of text whose header names the columns lr and loss.
 
-        Also learning_rate, train_loss and training_loss, in capitals or with spaces; `skipped` (0
-        or 1) is optional, other columns are left alone. Commas, semicolons or tabs divide the
-        columns, a point the decimals. Blank lines do not count; a loss may be nan or inf.
+        Also learning_rate, train_loss and training_loss, in capitals, with spaces or units, and as
+        loggers name them (train/loss, train_loss_step, lr-AdamW); `skipped` (0 or 1) is optional,
+        other columns are left alone. Commas, semicolons or tabs divide the columns, a point the
+        decimals. Blank lines and those that begin with # do not count, nor do rows with neither
+        rate nor loss (an evaluation); rate and loss in two rows of one step are one. A loss may be
+        nan or inf.
 
         Args:
             path: the file, UTF-8.

@@ -45,6 +45,11 @@ def read(path: str | Path, *, smoothed: bool = False) -> Curve:
         text = decode(content, "it", "save it as CSV in UTF-8")
     except UserError as error:
         raise UserError(f"{path} cannot be read as a curve: {error}") from None
+    if text.lstrip().startswith(("{", "[")):
+        raise UserError(
+            f"{path} is JSON and no table with the columns lr and loss; read what to_json wrote "
+            "with Curve.from_json"
+        )
     lr: list[float] = []
     loss: list[float] = []
     skipped: list[bool] = []
@@ -101,12 +106,14 @@ def _steps(path: str | Path, text: str) -> Iterator[tuple[str, Cells]]:
 
 def _is_other(cells: Cells, row: list[str], places: dict[str, int]) -> bool:
     """Say whether a row is no step, but holds something else."""
-    if any(cells[column].casefold() not in _MISSING for column in ("lr", "loss")):
+    if not (_empty(cells["lr"]) and _empty(cells["loss"])):
         return False
     rest = [cell for place, cell in enumerate(row) if place not in places.values()]
-    return any(cell.casefold() not in _MISSING for cell in rest) or not any(
-        cells[column] for column in ("lr", "loss")
-    )
+    return not all(map(_empty, rest)) or not (cells["lr"] or cells["loss"])
+
+
+def _empty(cell: str) -> bool:
+    return cell.casefold() in _MISSING
 
 
 def _fitted(path: str | Path, text: str) -> Iterator[tuple[str, list[str]]]:
@@ -133,8 +140,9 @@ def _columns(path: str | Path, table: list[tuple[str, list[str]]]) -> dict[str, 
         found = [place for place, name in enumerate(plain) if known.fullmatch(name)]
         if len(found) > 1 and "lr" in places:
             # A log's summary has a column of its own, empty in the rows that are steps.
-            steps = [row for _, row in table[1:] if row[places["lr"]]]
-            found = [place for place in found if any(row[place] for row in steps)] or found[:1]
+            steps = [row for _, row in table[1:] if not _empty(row[places["lr"]])]
+            full = [place for place in found if not all(_empty(row[place]) for row in steps)]
+            found = full or found[:1]
         if len(found) > 1 and column != "step":
             both = " and ".join(header[place] for place in found)
             raise UserError(f"{path} has {both} for {column}; leave one column of these")

@@ -16,7 +16,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.resident import Size
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "GIF")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # an MPO is opened as a JPEG
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")  # a TIFF may hold a JPEG, which is looked at
 _OTHERS = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
@@ -155,6 +155,7 @@ def _opaque(path: Path, image: Image.Image) -> Image.Image:
         raise UserError(
             f"the image {path} has transparent pixels; save it on the background that is meant"
         )
+    image.info.pop("transparency", None)  # no pixel uses it, and Pillow would warn of it
     return image
 
 
