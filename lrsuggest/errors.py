@@ -1,17 +1,19 @@
 """What can go wrong by a person's hand, said in one sentence."""
 
 
-class UserError(ValueError):
-    """A mistake its maker can mend: the message names the value and the mend in one sentence.
+def printable(text: str) -> str:
+    """Return text that any file or terminal takes: a file name's bytes that are none spelt out."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
 
-    File names may hold bytes that are no text; they are spelt out, for a message must be printable.
-    """
+
+class UserError(ValueError):
+    """A mistake its maker can mend: the message names the value and the mend in one sentence."""
 
     def __init__(self, *words: object) -> None:
-        super().__init__(*(
-            word.encode("utf-8", "backslashreplace").decode() if isinstance(word, str) else word
-            for word in words
-        ))  # fmt: skip
+        super().__init__(*(printable(word) if isinstance(word, str) else word for word in words))
 
 
 class NoSuggestion(UserError):

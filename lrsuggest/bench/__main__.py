@@ -1,6 +1,7 @@
 """The command line: `python -m lrsuggest.bench`."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from lrsuggest.bench.locks import Stopped
 from lrsuggest.bench.read import add_options, print_reading
-from lrsuggest.errors import UserError
+from lrsuggest.errors import UserError, printable
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -124,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what is no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     # A file or a pipe has no width to fit into.
     console = Console() if sys.stdout.isatty() else Console(soft_wrap=True, width=_WIDE)
     try:
@@ -142,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "report":
             from lrsuggest.bench.reporting import report
 
-            words = " ".join(sys.argv[1:] if argv is None else argv)
+            words = printable(" ".join(sys.argv[1:] if argv is None else argv))
             if report(args, f"python -m lrsuggest.bench {words}", console):
                 return 0
         return _bench(args, argv, console)
@@ -260,11 +263,11 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
     """Fetch what is named, or say what could be."""
     from rich import progress
 
-    from lrsuggest.tasks.data.catalog import dataset, datasets
+    from lrsuggest.tasks.data.catalog import dataset, datasets, home
     from lrsuggest.tasks.data.fetch import FetchError, archive, fetch
 
     given = getattr(args, "data", None) or os.environ.get("LRSUGGEST_DATA")
-    root = Path(given or "data").expanduser()
+    root = home(given or "data")
     if not args.names:
         table = Table("dataset", "what", "MB", "terms", "at hand", box=None)
         for each in datasets().values():

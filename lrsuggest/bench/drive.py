@@ -16,7 +16,7 @@ from lrsuggest.bench.planned import Plan
 from lrsuggest.bench.run import run_plan
 from lrsuggest.bench.store import Store, writing
 from lrsuggest.bench.suite import Suite
-from lrsuggest.errors import UserError
+from lrsuggest.errors import UserError, printable
 
 
 def drive(
@@ -48,6 +48,8 @@ def drive(
         )
     if scheduler and workers:
         raise UserError("--workers is for runs here; with --scheduler the cluster has its own")
+    if printable(str(out)) != str(out):
+        raise UserError(f"the name of the output folder {out} is no UTF-8; give another --out")
     if device == "cuda" and not scheduler:
         import torch
 
@@ -62,7 +64,7 @@ def drive(
     with stoppable(), driving(out), made as engine:
         store = Store(out, tell)
         store.tidy()
-        command = " ".join(["python -m lrsuggest.bench", *words])
+        command = printable(" ".join(["python -m lrsuggest.bench", *words]))
         with writing(out / "cache"):
             plan = make_plan(
                 name, suite, root, out, device=device, console=console, command=command

@@ -14,7 +14,7 @@ from rich.progress import (
 
 from lrsuggest.bench.store import writing
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.catalog import Dataset, locate
+from lrsuggest.tasks.data.catalog import Dataset, fingerprint, locate
 from lrsuggest.tasks.data.readers import Split, read
 from lrsuggest.tasks.data.resident import Resident, cached
 from lrsuggest.tasks.data.synthetic import write_street
@@ -53,8 +53,17 @@ def prepare(
 ) -> Resident:
     """Read and resize a dataset once, unless that was done before; returns it.
 
+    Args:
+        which: the dataset.
+        folder: where it lies; None for one that comes with a package.
+        size: (height, width) of images, (tokens,) of texts, () of tables.
+        path: where the prepared data are kept, by `data_file`'s name, which holds the fingerprint.
+        progress: bars.
+        split: whose examples are marked for validation.
+
     Raises:
-        UserError: the data are damaged or lack what the task needs, or there is no room for them.
+        UserError: the data are damaged, lack what the task needs or were changed while they were
+            read, or there is no room for them.
     """
 
     def make() -> Resident:
@@ -67,6 +76,11 @@ def prepare(
         if which.void and which.void not in data.classes:
             raise UserError(
                 f"{folder}/codes.txt must name {which.void}, which the metric leaves out"
+            )
+        if folder and fingerprint(folder, path.parent, which.packages) not in path.name:
+            raise UserError(
+                f"{folder} was changed while it was read; give the same command again when it is "
+                "at rest"
             )
         return data
 

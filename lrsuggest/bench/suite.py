@@ -1,7 +1,6 @@
 """A suite: which datasets, stages, sizes, rates and seeds to measure."""
 
 import math
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from lrsuggest.bench.jobs import JobKind
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
-from lrsuggest.tasks.data.catalog import Dataset, dataset, pretrained, read_toml
+from lrsuggest.tasks.data.catalog import Dataset, dataset, home, pretrained, read_toml
 from lrsuggest.tasks.lesson import Lesson
 
 
@@ -121,8 +120,9 @@ def load(name: str) -> Suite:
     Raises:
         UserError: there is none, or it holds an unknown key, dataset or value.
     """
-    path = Path(name) if name.endswith(".toml") else shipped("benchmarks") / f"{name}.toml"
-    if not name.endswith(".toml") and name not in suite_names():
+    own = home(name) if name.endswith(".toml") else None
+    path = own or shipped("benchmarks") / f"{name}.toml"
+    if not own and name not in suite_names():
         raise UserError(
             f"there is no suite {name!r}; choose {', '.join(suite_names())}, or give a .toml file"
         )

@@ -196,7 +196,7 @@ def test_names_that_are_no_utf8_are_read(tmp_path):
     json.dumps(data.classes, ensure_ascii=False).encode()
     with open(odd + b"/\xff1.png", "wb") as file:
         file.write(b"no picture")
-    with pytest.raises(UserError, match=r"caf\\udce9/\\udcff1\.png is corrupt") as caught:
+    with pytest.raises(UserError, match=r"caf\\xe9/\\xff1\.png is corrupt") as caught:
         read("folders", folder, (9, 9), quietly)
     str(caught.value).encode()
 

@@ -184,6 +184,18 @@ def dataset(name: str) -> Dataset:
     return known[name]
 
 
+def home(named: str | Path) -> Path:
+    """Return a path with ~ written out.
+
+    Raises:
+        UserError: it begins with ~name, and nobody has that name.
+    """
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise UserError(f"{named} begins with a user who is not known here; write it out") from None
+
+
 def data_root(given: str | Path | None) -> Path | None:
     """Return the folder of --data, or of the variable LRSUGGEST_DATA, or None for neither.
 
@@ -193,10 +205,7 @@ def data_root(given: str | Path | None) -> Path | None:
     named = given or os.environ.get("LRSUGGEST_DATA")
     if not named:
         return None
-    try:
-        root = Path(named).expanduser()
-    except RuntimeError:  # ~name, and nobody has that name
-        raise UserError(f"{named} begins with a user who is not known here; write it out") from None
+    root = home(named)
     if root.is_file():
         raise UserError(
             f"{root} is a file; give --data (or LRSUGGEST_DATA) the folder that holds camvid11/, "

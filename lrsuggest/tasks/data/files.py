@@ -1,6 +1,5 @@
 """Opens what readers need: a folder's files, or those inside a .tgz as it was published."""
 
-import os
 import tarfile
 import unicodedata
 import zlib
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from lrsuggest.decoding import decode, read_bytes
-from lrsuggest.errors import UserError
+from lrsuggest.errors import UserError, printable
 from lrsuggest.tasks.data.pictures import is_picture, open_image, open_mask, pixels
 from lrsuggest.tasks.data.walk import below, hidden
 
@@ -193,5 +192,4 @@ def _unpacked(archive: Path) -> list[tuple[str, bytes]]:
 
 def shown(name: str) -> str:
     """Return a name as it can be printed: bytes that are no text are spelt out, accents joined."""
-    printable = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", printable)
+    return unicodedata.normalize("NFC", printable(name))
