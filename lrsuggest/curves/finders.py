@@ -43,7 +43,9 @@ def lightning(finder: Any) -> Curve:
     try:
         lr, average = _numbers(finder.results["lr"]), _numbers(finder.results["loss"])
         planned = int(finder.num_training)
-    except (AttributeError, KeyError, TypeError):
+    except UserError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(
             f"from_lightning reads what Tuner(trainer).lr_find(...) returns; this "
             f"{type(finder).__name__} holds no results"
@@ -122,8 +124,17 @@ def _history(history: Any, what: str) -> tuple[Floats, Floats]:
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return numbers or tensors of one element as an array."""
-    return np.array([float(value) for value in values], dtype=np.float64)
+    """Return numbers or tensors of one element as an array.
+
+    Raises:
+        UserError: one is neither.
+    """
+    try:
+        return np.array([float(value) for value in values], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"a range test holds numbers only; got {values!r:.80}; give the finder's own records"
+        ) from None
 
 
 def _rising(lr: Floats, what: str, mend: str) -> None:

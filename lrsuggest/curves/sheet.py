@@ -15,9 +15,9 @@ from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
 _NAMES = {
     # Lightning's monitor writes lr-AdamW; the trainers' logs put the phase before the name.
     "lr": re.compile(r"(train_)?(lr|learning_rate)|lr_(adam\w*|sgd|rmsprop|lamb|lion)"),
-    "loss": re.compile(r"((train|training)_)?loss(_step)?"),
+    "loss": re.compile(r"((train|training)_)?loss(_step)?|loss_(train|training)"),
     "skipped": re.compile("skipped"),
-    "step": re.compile("(train_|trainer_)?(global_)?step"),
+    "step": re.compile("(train_|trainer_|_)?(global_)?step"),
 }
 _UNIT = re.compile(r"[\[(].*?[\])]")
 _MISSING = ("", "nan", "na", "n/a", "null", "none")

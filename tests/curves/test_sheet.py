@@ -75,6 +75,7 @@ READ = {
     "logged per step and epoch": table(
         rows(["epoch", "train/learning_rate", "train_loss_step", "train_loss_epoch"],
              lambda k, a, b: [0, a, b, ""])),
+    "wandb": table(rows(["_step", "lr", "Loss/train"], lambda k, a, b: [k, a, b])),
     "train/lr": table(rows(["train/global_step", "train/lr", "train/loss", "eval/loss"],
                            lambda k, a, b: [k, a, b, 1])),
 }  # fmt: skip
@@ -152,3 +153,9 @@ def test_json_of_other_types_is_one_sentence(old, new):
     with pytest.raises(UserError) as caught:
         Curve.from_json(GOOD.replace(old, new))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("loss", [[2.0, None], [2.0, "two"], [2.0, [1.0, 2.0]], 3, None])
+def test_records_of_a_finder_that_are_no_numbers_are_one_sentence(loss):
+    with pytest.raises(UserError, match=r"holds numbers only; got|has no lists lr and loss"):
+        Curve.from_torch_lr_finder({"lr": [1e-3, 1e-2], "loss": loss})

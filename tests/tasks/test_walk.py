@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import stat
+import tarfile
 from io import BytesIO
 
 import numpy as np
@@ -300,3 +301,24 @@ def test_an_empty_folder_is_refused(tmp_path):
     for reader in ("folders", "camvid", "camvid_tiny", "isbi", "biwi", "face_landmarks"):
         with pytest.raises(UserError, match=str(tmp_path)):
             read(reader, tmp_path, (8, 8), quietly)
+
+
+def test_of_two_members_of_one_name_the_later_counts(tmp_path):
+    path = tmp_path / "a.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for value in (200, 9):
+            content = picture(value)
+            member = tarfile.TarInfo("top/train/ants/1.png")
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+    assert list(contents(path)) == [("train/ants/1.png", picture(9))]
+
+
+def test_a_link_in_an_archive_that_leads_nowhere_is_one_sentence(tmp_path):
+    path = tmp_path / "a.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("top/train/ants/1.png")
+        member.type, member.linkname = tarfile.SYMTYPE, "gone.png"
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"a\.tgz is damaged \(a link in it leads nowhere\)"):
+        read("folders", path, (9, 9), quietly)

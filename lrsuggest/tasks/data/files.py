@@ -83,7 +83,8 @@ class Files(Mapping[str, Path]):
         if source.is_dir():
             self._held = {path.relative_to(source).as_posix(): None for path in below(source)}
         else:
-            self._held = dict(sorted(_unpacked(source)))
+            # Of two members of one name the later counts, as when unpacking.
+            self._held = dict(sorted(dict(_unpacked(source)).items()))
         self._spelt: dict[str, list[str]] = {}
         for name in self._held:
             self._spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
