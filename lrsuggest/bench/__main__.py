@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     each = commands.add_parser("score", help=text, description=text, parents=[shared])
     each.add_argument(
         "files", nargs="*", metavar="MY_HEURISTIC.py",
-        help="files that register heuristics; or the name of a suite, to judge on its records",
+        help="files that register heuristics; or a suite, an output folder or a folder of exported "
+        "tables, to judge on",
     )  # fmt: skip
     each.add_argument("--humans", action="store_true", help="how near to what people picked")
     each.add_argument(
@@ -223,16 +224,22 @@ def _score(args: argparse.Namespace, console: Console) -> int:
 
     new = [name for file in args.files if file.endswith(".py") for name in register(Path(file))]
     suites = [file for file in args.files if not file.endswith(".py")]
-    out = getattr(args, "out", None) or (Path("reports") / Path(suites[0]).stem if suites else None)
+    out = getattr(args, "out", None) or (suites and _folder(suites[0])) or None
     if args.humans:
         split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
         print_people(split, console, new)
         return 0
-    tasks, others = judged(out and Path(out), args.families)
-    table = print_regret(tasks, console, new, others)
+    table = print_regret(judged(out and Path(out), args.families), console, new)
     if args.csv:
         table.to_csv(args.csv, index=False)
     return 0
+
+
+def _folder(name: str) -> Path:
+    """Return an output folder, or a folder of exported tables, by its path or its suite's name."""
+    if any((Path(name) / each).is_file() for each in ("plan.json", "tasks.csv")):
+        return Path(name)
+    return Path("reports") / Path(name).stem
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:

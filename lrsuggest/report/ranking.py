@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.evidence.contested import rests_on
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, scorable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.evidence.statistics import by, finalists, ranks, versus
+from lrsuggest.evidence.statistics import by, finalists, ranks, summary, versus
 from lrsuggest.evidence.tuning import UNSEEN
 from lrsuggest.report.figures import (
     critical_difference_figure,
@@ -130,6 +131,12 @@ def rows_of(
         "within_noise": 1.0, **nothing, **ends,
     }  # fmt: skip
     return [oracle, *rows]
+
+
+def another(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
+    """Return what stands beside the ranking: the tasks of another schedule, by themselves."""
+    rows = rows_of(table, summary(table, tasks), tasks)
+    return {"rests_on": rests_on(tasks), "rows": rows}
 
 
 def _mean_ranks(table: pd.DataFrame) -> dict[str, float]:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from report_tasks import INF, STORY, lesson, task
 
 from lrsuggest.curves.svg import figure
+from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.response import Response
 from lrsuggest.evidence.statistics import summary
 from lrsuggest.report.compare import ALIKE, BETTER, WORSE, Comparison, Side
 from lrsuggest.report.drawing import lanes, near, task_figure
-from lrsuggest.report.page import contested
 from lrsuggest.report.provenance import about, citations, downloads, sources
 from lrsuggest.report.ranking import heat, leader, rows_of
 from lrsuggest.report.story import Lost, Story, alerts
