@@ -191,7 +191,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     else:
         plan = load_plan(out)
     store = Store(out)
-    tasks, failed = collect(plan, store)
+    _, failed = collect(plan, store)
     lessons, lost = collect_lessons(plan, store)
     failed += [record or job for job, record in lost]
     planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
@@ -199,7 +199,8 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command in (None, "report"):
         from lrsuggest.bench.reporting import from_records, write
 
-        write(from_records(out), out / "report.html", console)
+        found = from_records(out)
+        write(found, out / "report.html", console)
     if args.command == "export":
         from lrsuggest.bench.export import export
 
@@ -208,7 +209,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command is None:
         from lrsuggest.bench.score import print_regret
 
-        print_regret(tasks, console)
+        print_regret(found.tasks, console)
     if lessons and args.command == "report":
         from lrsuggest.bench.score import print_lessons
 

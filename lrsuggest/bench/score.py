@@ -113,6 +113,9 @@ def print_regret(
             continue
         if place:
             console.print()
+        if part.regret.isna().all():
+            console.print(f"no regret on {rests_on(here)}: nothing was learnt", highlight=False)
+            continue
         console.print(_ranking(part, here, newcomers))
         console.print(f"Regret on {rests_on(here)}.", highlight=False)
     console.print(

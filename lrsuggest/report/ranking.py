@@ -198,12 +198,17 @@ def profile(table: pd.DataFrame, ranked: pd.DataFrame, verdict: Verdict) -> dict
     }  # fmt: skip
 
 
-def difference(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the critical-difference diagram, and who cannot be told from whom, as a table."""
+def difference(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the critical-difference diagram, and who cannot be told from whom, as a table.
+
+    None where there are not two that were scored on every task, as where nothing was learnt.
+    """
     told = table
     if UNSEEN in set(table.contestant):  # the shipped rule was fitted on what it would be ranked on
         told = table[table.contestant != "consensus"].replace({"contestant": {UNSEEN: "consensus"}})
-    place, pvalues = ranks(told, finalists(told))
+    if len(names := finalists(told)) < 2:
+        return None
+    place, pvalues = ranks(told, names)
     if told is not table:
         named = {"consensus": UNSEEN}
         place = place.replace({"contestant": named})
