@@ -16,11 +16,11 @@ from tune import regret_table
 
 from lrsuggest.bench.suite import load as load_suite
 from lrsuggest.evidence import recorded
+from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, autopilot, branches, load
-from lrsuggest.evidence.regret import HAND_PICKED, contest
+from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import resolved
-from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 from lrsuggest.evidence.verdicts import Verdict
 from lrsuggest.report.lessons import metric, several, spread, verdict
 from lrsuggest.report.text import number
@@ -154,13 +154,13 @@ def left_out(lessons: Sequence[LessonEvidence]) -> str:
 
 def page() -> str:
     """Return the page."""
-    lessons, tasks, seen = load(TABLES), recorded.load(TABLES), recorded.load()
+    lessons, tasks = load(TABLES), recorded.load(TABLES)
     branch = {each.name: branches(each, tasks) for each in lessons}
     flown = {each.name: autopilot(each) for each in lessons}
     answered = [each for each in lessons if any(each.stages.task.fillna("") != "")]
     stage_verdicts = [v for each in answered for v in verdicts(each, branch[each.name])]
     ends = [at_the_end(each, flown[each.name]) for each in lessons]
-    table_of = contest(tasks, {UNSEEN: fold_reader(read_folds())}, others=seen)
+    table_of = contested(tasks)
     clarity = resolved(tasks)
     unsure = clarity[~clarity.resolved].task.tolist()
     clear = table_of[~table_of.task.isin(unsure)]
@@ -207,8 +207,7 @@ def page() -> str:
         "## Every heuristic on these stages", "",
         f"Regret on the {table_of.task.nunique()} stages with a response (8 rates or more, the "
         "same seeds at each), uniform over the layer groups; a hand-picked slice is in the first "
-        "table only. The constant out of fold comes from the evidence's other families. Readings "
-        "are not told the schedule here; the suggested rates above are.", "",
+        "table only. The constant out of fold comes from the evidence's other families.", "",
         *regret_table(table_of, tasks), "",
         f"Only the {clear.task.nunique()} whose standard error is at most .01; in a stage that "
         "goes on from trained weights there is little left to gain, so that even three seeds' "

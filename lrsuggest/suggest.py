@@ -67,8 +67,8 @@ def suggest_lr(
         replicates: sweeps over other data orders (seed, seed + 1, ...; without a seed the present
             order first, then orders drawn from the present random state), pooled to one curve; a
             noisy loss needs some three to five.
-        probes: short one-cycle runs after the sweeps, which try the readings' rates and rates
-            between them, judged on `learner.valid` if there is one.
+        probes: short runs of that schedule after the sweeps, which try the readings' rates and
+            rates between them, judged on `learner.valid` if there is one.
         probe_steps: optimizer steps of each probe; by default train_steps // probes, so that all
             together cost at most one training, or what one sweep costs if train_steps is unknown.
         start: first rate of the sweep.

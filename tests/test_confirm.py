@@ -11,8 +11,9 @@ from lrsuggest.bench.__main__ import main
 from lrsuggest.bench.score import judged
 from lrsuggest.bench.suite import load as load_suite
 from lrsuggest.curves.consensus import RULE
+from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.recorded import load
-from lrsuggest.evidence.regret import OUT_OF_FOLD, contest
+from lrsuggest.evidence.regret import OUT_OF_FOLD
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "confirm"
@@ -76,7 +77,7 @@ def test_their_constant_is_chosen_on_the_evidence_alone(tasks):
     seen = load()
 
     def constant(which):
-        table = contest(which, others=seen)
+        table = contested(which)
         return table[table.contestant == OUT_OF_FOLD].set_index("task")
 
     together = constant(tasks)
@@ -93,7 +94,7 @@ def test_their_constant_is_chosen_on_the_evidence_alone(tasks):
 
 
 def test_an_abstention_falls_back_on_that_constant(tasks):
-    table = contest(tasks, others=load())
+    table = contested(tasks)
     fallen = table[table.abstained]
     assert len(fallen), "some reading abstains somewhere"
     constant = table[table.contestant == OUT_OF_FOLD].set_index("task").regret
@@ -101,14 +102,14 @@ def test_an_abstention_falls_back_on_that_constant(tasks):
 
 
 def test_score_judges_on_them_only_when_asked(capsys, tasks):
-    assert {t.label for t in judged(None, "confirm")[0]} == {t.label for t in tasks}
-    usual, others = judged(None, "all")
-    assert [t.label for t in usual] == [t.label for t in load()]
-    assert others == []
+    assert {t.label for t in judged(None, "confirm")} == {t.label for t in tasks}
+    assert [t.label for t in judged(None, "all")] == [t.label for t in load()]
     assert main(["score", "--families", "confirm"]) == 0
     said = capsys.readouterr().out
-    families = len({task.family for task in tasks})
-    assert f"Regret on {len(tasks)} tasks of {families} families" in said
+    cycle = [task for task in tasks if task.schedule == "one_cycle"]
+    families = len({task.family for task in cycle})
+    assert f"Regret on {len(cycle)} tasks of {families} families under one-cycle." in said
+    assert "Regret on 1 task of 1 family at a constant rate." in said
     assert OUT_OF_FOLD in said
     assert "consensus, out of fold" not in said, "no rule was made without them: none with them"
 

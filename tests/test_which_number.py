@@ -65,13 +65,19 @@ def test_what_stands_in_sentences_is_so():
         row[2] for row in section("consensus.md", "aims")
         if row[0] == "better than the constant out of fold"
     )  # fmt: skip
-    assert f"the p-value over 21 families is {aim.lstrip('0')}." in PAGE
+    assert f"the p-value over 21 families is {aim.lstrip('0')} (" in PAGE
     (new,) = (
         row[2] for row in section("consensus-confirmed.md", "80-interval") if row[0] == "consensus"
     )
-    told = re.search(r"the consensus costs (0\.\d+) on the tasks where it is", confirmed())
+    told, untold = re.search(
+        r"the consensus costs (0\.\d+); not told of it, it would cost (0\.\d+)\.", confirmed()
+    ).groups()
     by_task = next(r for r in section("consensus-confirmed.md", "by-task") if "constant" in r[0])
-    assert f"it cost {told[1]} instead of {by_task[1]}" in PAGE
+    assert by_task[1] == told
+    assert f"it cost {told} instead of {untold}" in PAGE
+    page = (DOCS / "consensus.md").read_text("utf-8")
+    median, mean = re.search(r", against median (0\.\d+), mean (0\.\d+),", page).groups()
+    assert f"than without ({median} and {mean})" in PAGE
     assert f"on the seven new families in {new.replace('%', ' %')}." in PAGE
 
 

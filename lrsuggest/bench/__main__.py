@@ -101,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     each = commands.add_parser("score", help=text, description=text, parents=[shared])
     each.add_argument(
         "files", nargs="*", metavar="MY_HEURISTIC.py",
-        help="files that register heuristics; or the name of a suite, to judge on its records",
+        help="files that register heuristics; or a suite, an output folder or a folder of exported "
+        "tables, to judge on",
     )  # fmt: skip
     each.add_argument("--humans", action="store_true", help="how near to what people picked")
     each.add_argument(
@@ -193,7 +194,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     else:
         plan = load_plan(out)
     store = Store(out)
-    tasks, failed = collect(plan, store)
+    _, failed = collect(plan, store)
     lessons, lost = collect_lessons(plan, store)
     failed += [record or job for job, record in lost]
     planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
@@ -201,7 +202,8 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command in (None, "report"):
         from lrsuggest.bench.reporting import from_records, write
 
-        write(from_records(out), out / "report.html", console)
+        found = from_records(out)
+        write(found, out / "report.html", console)
     if args.command == "export":
         from lrsuggest.bench.export import export
 
@@ -210,7 +212,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if args.command is None:
         from lrsuggest.bench.score import print_regret
 
-        print_regret(tasks, console)
+        print_regret(found.tasks, console)
     if lessons and args.command == "report":
         from lrsuggest.bench.score import print_lessons
 
@@ -226,16 +228,22 @@ def _score(args: argparse.Namespace, console: Console) -> int:
 
     new = [name for file in args.files if file.endswith(".py") for name in register(Path(file))]
     suites = [file for file in args.files if not file.endswith(".py")]
-    out = getattr(args, "out", None) or (Path("reports") / Path(suites[0]).stem if suites else None)
+    out = getattr(args, "out", None) or (suites and _folder(suites[0])) or None
     if args.humans:
         split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
         print_people(split, console, new)
         return 0
-    tasks, others = judged(out and Path(out), args.families)
-    table = print_regret(tasks, console, new, others)
+    table = print_regret(judged(out and Path(out), args.families), console, new)
     if args.csv:
         table.to_csv(args.csv, index=False)
     return 0
+
+
+def _folder(name: str) -> Path:
+    """Return an output folder, or a folder of exported tables, by its path or its suite's name."""
+    if any((Path(name) / each).is_file() for each in ("plan.json", "tasks.csv")):
+        return Path(name)
+    return Path("reports") / Path(name).stem
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:

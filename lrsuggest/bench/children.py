@@ -16,6 +16,7 @@ from typing import NamedTuple
 from lrsuggest.bench.child import LAST, READY, SAY_WHERE
 from lrsuggest.bench.jobs import Job, Order, Provenance, Record, Result, Status
 from lrsuggest.bench.records import decode
+from lrsuggest.errors import UserError
 
 IMPORTS_S = 120.0  # what a process may take until it is ready for its first job
 _LOG = 2**16  # bytes of its output kept, the last ones
@@ -159,12 +160,22 @@ class Children:
         """Do an order in the main thread of a child; as many threads may ask as there are slots.
 
         `name` is what `stop_job` knows the job by.
+
+        Raises:
+            UserError: the system gives no process, or no place for its output.
         """
         with self._lock:
             if self._stopped:
                 return Outcome(failure(order.job, "interrupted", 0.0, "the driver was stopped"))
             self._idle = [child for child in self._idle if child.alive]
-            child = self._idle.pop() if self._idle else _Child()
+            try:
+                child = self._idle.pop() if self._idle else _Child()
+            except OSError as error:
+                raise UserError(
+                    f"no process can be started for {order.job.label} ({error.strerror or error}); "
+                    f"free processes, open files, memory or space in {tempfile.gettempdir()}, or "
+                    "give a smaller --workers"
+                ) from None
             self._busy[name or order.job.key] = child
         outcome = child.do(order, limit_s)
         with self._lock:

@@ -80,12 +80,12 @@ class Cluster:
                         f"the scheduler {self._address} does not answer ({error}); start it with "
                         "dask scheduler, or leave --scheduler out"
                     ) from None
+                time.sleep(_LOOK_S)  # a refused connection comes back at once
             except (TypeError, ValueError, AssertionError) as error:  # by kind of nonsense
                 raise UserError(
                     f"the scheduler's address {self._address!r} cannot be used ({error}); give one "
                     "as tcp://HOST:8786, or tls:// with dask's TLS settings in place"
                 ) from None
-                time.sleep(_LOOK_S)
 
     def run(self, orders: Sequence[Order], limit: Limit) -> Iterator[Outcome]:
         """Yield what came of every order; what a lost scheduler held is submitted anew."""

@@ -47,7 +47,8 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
     starts = [r.result.start for r in records if r.result.start]
     curves = [r.result.curve.curve() for r in records if r.result.curve and task.main(r.job)]
     runs = [r for r in records if r.job.kind == "run" and task.main(r.job)]
-    metric = next((k for r in runs for k in (r.result.end or {}) if not k.startswith("loss")), "")
+    ends = [*starts, *(r.result.end for r in runs if r.result.end)]
+    metric = next((name for each in ends for name in each if not name.startswith("loss")), "")
     table = pd.DataFrame(
         [
             {
@@ -59,10 +60,23 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
             for r in runs
         ]
     )
+    response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
+    return TaskEvidence(
+        task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
+        task.dataset.synthetic,
+        tuple(curves), response, hand_picked(task),
+        metric, table[["lr", "seed", "value"]] if len(table) else table, facts_of(task, records),
+        task.steps, task.batch, task.schedule, task.dataset.model, task.dataset.kind,
+        task.held_out,
+    )  # fmt: skip
+
+
+def facts_of(task: PlannedTask, records: Sequence[Record]) -> dict[str, str]:
+    """Return what a reader may want to know of how a task was measured, by name."""
     told = [r.provenance for r in records]
     names = dict.fromkeys(name for each in told for name in each.versions)
     made = {name: {each.versions.get(name, "not recorded") for each in told} for name in names}
-    facts = {
+    return {
         "model": task.dataset.model,
         "batch": str(task.batch),
         "steps a run": str(task.steps),
@@ -72,14 +86,6 @@ def _evidence(task: PlannedTask, records: Sequence[Record]) -> TaskEvidence:
         **{name: _each(values) for name, values in made.items()},
         "compute": f"{sum(each.seconds for each in told):.0f} s",
     }
-    response = Response.from_runs(table, starts[0]["loss"]) if len(table) and starts else None
-    return TaskEvidence(
-        task.label, task.dataset.title, task.dataset.family, task.stage, task.dataset.optimizer,
-        task.dataset.synthetic,
-        tuple(curves), response, hand_picked(task),
-        metric, table, facts, task.steps, task.batch, task.schedule, task.dataset.model,
-        task.dataset.kind,
-    )  # fmt: skip
 
 
 def hand_picked(task: PlannedTask) -> tuple[tuple[float, str], ...]:

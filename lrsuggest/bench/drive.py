@@ -1,6 +1,5 @@
 """Runs a suite from the command line: one driver per folder, stopped by a signal, gone on with."""
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from rich.console import Console
 from lrsuggest.bench.cluster import Cluster
 from lrsuggest.bench.engines import Engine, Local
 from lrsuggest.bench.locks import driving, stoppable
+from lrsuggest.bench.machine import cores
 from lrsuggest.bench.plan import make_plan
 from lrsuggest.bench.planned import Plan
 from lrsuggest.bench.run import run_plan
@@ -59,7 +59,7 @@ def drive(
     def tell(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    slots = workers or (1 if device == "cuda" else _cores())
+    slots = workers or (1 if device == "cuda" else cores())
     made: Engine = Cluster(scheduler, tell) if scheduler else Local(slots)
     with stoppable(), driving(out), made as engine:
         store = Store(out, tell)
@@ -70,13 +70,6 @@ def drive(
                 name, suite, root, out, device=device, console=console, command=command
             )
         return run_plan(plan, store, out, engine=engine, console=console)
-
-
-def _cores() -> int:
-    """How many cores this process may use, which a container or a batch system may have cut."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def resume(argv: Sequence[str] | None) -> str:

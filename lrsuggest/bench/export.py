@@ -1,17 +1,20 @@
 """From records to the recorded tables that `score` judges on."""
 
+import contextlib
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from lrsuggest.bench.collect import hand_picked
+from lrsuggest.bench.collect import facts_of, hand_picked
 from lrsuggest.bench.jobs import Job, Record
 from lrsuggest.bench.plan import FRESH
 from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
-from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
+from lrsuggest.evidence.recorded import LATER, RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, cached
 from lrsuggest.tasks.data.sealed import atomic
 
@@ -58,31 +61,52 @@ def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _task(task: PlannedTask, records: Sequence[Record]) -> dict[str, object]:
-    from lrsuggest.tasks.naive import naive_loss  # torch, which a report can do without
-
+def _task(task: PlannedTask, records: Sequence[Record], store: Store) -> dict[str, object]:
     start = next((r.result.start for r in records if r.result.start), {}) or {}
     metric = next((k for k in start if not k.startswith("loss")), "")
-
-    told = [record.provenance for record in records]
-
-    def missing() -> Resident:
-        raise FileNotFoundError(task.prepared)
-
+    picked, facts = hand_picked(task), facts_of(task, records)
+    beside = ("model", "batch", "steps a run", "device", "precision", "data", "compute")
+    versions = {name: value for name, value in facts.items() if name not in beside}
     return {
         "task": task.label, "title": task.dataset.title, "family": task.dataset.family,
         "kind": task.dataset.kind, "model": task.dataset.model,
         "optimizer": task.dataset.optimizer, "stage": task.stage, "schedule": task.schedule,
         "size": "x".join(map(str, task.size)), "batch": task.batch, "steps": task.steps,
         "start": _text(start.get("loss")), "start_probe": _text(start.get("loss_probe")),
-        "start_score": _text(start.get("loss_score")),
-        "naive": _text(naive_loss(cached(Path(task.prepared), missing), task.dataset.kind)),
+        "start_score": _text(start.get("loss_score")), "naive": _text(naive(task, store)),
         "metric": metric, "held_out": int(task.held_out),
-        "hand_picked": " ".join(f"{rate:g}" for rate, _ in hand_picked(task)),
-        "fingerprint": records[0].job.fingerprint, "device": records[0].job.device,
-        "versions": " ".join(f"{k}={v}" for k, v in sorted(told[0].versions.items())),
-        "seconds": round(sum(each.seconds for each in told)),
+        "hand_picked": " ".join(f"{rate:g}" for rate, _ in picked),
+        "fingerprint": facts["data"], "device": facts["device"],
+        "versions": json.dumps(versions), "seconds": facts["compute"].removesuffix(" s"),
+        "synthetic": int(task.dataset.synthetic), "precision": facts["precision"],
+        "hand_picked_where": json.dumps([where for _, where in picked]),
+        "keys": json.dumps(keys_of(task, records)),
     }  # fmt: skip
+
+
+def naive(task: PlannedTask, store: Store) -> float:
+    """Return the loss of the best constant prediction; NaN where the data are not prepared."""
+    from lrsuggest.tasks.naive import naive_loss  # torch, which a report can do without
+
+    def missing() -> Resident:
+        raise FileNotFoundError(task.prepared)
+
+    planned = Path(task.prepared)  # the folder may have moved since
+    for path in (store.folder.parent / "cache" / planned.name, planned):
+        if path.is_file():
+            with contextlib.suppress(OSError):
+                return naive_loss(cached(path, missing), task.dataset.kind)
+    return math.nan
+
+
+def keys_of(task: PlannedTask, records: Sequence[Record]) -> dict[str, str]:
+    """Return a task's job keys, separated by blanks, by what they measured."""
+    found: dict[str, list[str]] = {}
+    tests = sorted((r for r in records if r.result.curve), key=lambda r: not task.main(r.job))
+    for record in (*tests, *(r for r in records if not r.result.curve)):
+        what = "range tests" if record.result.curve else f"runs, {part(task, record.job)}"
+        found.setdefault(what, []).append(record.job.key)
+    return {what: " ".join(keys) for what, keys in found.items()}
 
 
 def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvidence] = ()) -> int:
@@ -96,7 +120,7 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
         found = [record for job in task.all_jobs if (record := store.measured(job))]
         if not found:
             continue
-        tasks.append(_task(task, found))
+        tasks.append(_task(task, found, store))
         tests = [record for record in found if record.result.curve]
         tests.sort(key=lambda record: not task.main(record.job))
         sweeps += [_sweep(task, record) for record in tests]
@@ -104,7 +128,7 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
     tables = {
         name: pd.DataFrame(rows, columns=list(columns))
         for name, rows, columns in (
-            ("tasks", tasks, TASKS), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
+            ("tasks", tasks, (*TASKS, *LATER)), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
         )
     }  # fmt: skip
     if lessons:

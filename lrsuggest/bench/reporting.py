@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from lrsuggest.bench.collect import collect, collect_lessons, strays
-from lrsuggest.bench.export import run_row
+from lrsuggest.bench.export import keys_of, naive, run_row
 from lrsuggest.bench.jobs import Record
 from lrsuggest.bench.planned import PlannedTask, load_plan
 from lrsuggest.bench.store import Store
@@ -94,14 +94,6 @@ def _whole(task: TaskEvidence, planned: PlannedTask, store: Store) -> TaskEviden
     runs = pd.DataFrame(rows, columns=list(recorded.RUNS)).replace("", np.nan)
     numbers = [name for name in recorded.RUNS if name not in ("task", "part", "looks")]
     start = next((r.result.start for r in found if r.result.start), {}) or {}
-    keys = {
-        "range tests": [record.job.key for record in tests],
-        **{
-            f"runs, {part}": [r.job.key for r, row in zip(
-                (r for r in found if not r.result.curve), rows, strict=True) if row["part"] == part]
-            for part in dict.fromkeys(row["part"] for row in rows)
-        },
-    }  # fmt: skip
     return replace(
         task,
         runs=runs.assign(**{name: pd.to_numeric(runs[name]) for name in numbers}),
@@ -111,7 +103,8 @@ def _whole(task: TaskEvidence, planned: PlannedTask, store: Store) -> TaskEviden
             if r.result.curve
         ),
         starts=(start.get("loss_probe", np.nan), start.get("loss_score", np.nan)),
-        keys=tuple((what, " ".join(each)) for what, each in keys.items() if each),
+        keys=tuple(keys_of(planned, found).items()),
+        naive=naive(planned, store) if found else np.nan,
     )
 
 

@@ -153,7 +153,7 @@ def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     curves = curves_of(task, store)
     picks: list[float] = []
     if task.chase:
-        context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch)
+        context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch, task.schedule)
         for curve in curves:
             # A lesson's runs are long; there the constants beyond the grid take the edge's value.
             picks += rates(read_all(curve, context, constants=not task.lesson)).values()

@@ -15,8 +15,8 @@ from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Read
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on
 from lrsuggest.evidence.lessons import LessonEvidence
-from lrsuggest.evidence.regret import contest, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
 
@@ -67,13 +67,12 @@ def _told(name: str, read: Read) -> Read:
     return careful
 
 
-def judged(out: Path | None, families: str) -> tuple[list[TaskEvidence], list[TaskEvidence]]:
-    """Return the tasks to judge on, and those to choose the constant out of fold on.
+def judged(out: Path | None, families: str) -> list[TaskEvidence]:
+    """Return the tasks to judge on.
 
-    The first are an output folder's, or without one what was recorded with the package: all
-    families of the evidence, its "dev" or its "held-out" ones, or those of "confirm", measured
-    after the consensus was frozen. The second are the evidence for "confirm", else none: the
-    constant is then chosen on the first.
+    They are an output folder's, or without one what was recorded with the package: all families
+    of the evidence, its "dev" or its "held-out" ones, or those of "confirm", measured after the
+    consensus was frozen.
 
     Raises:
         UserError: the folder holds no run.
@@ -82,13 +81,11 @@ def judged(out: Path | None, families: str) -> tuple[list[TaskEvidence], list[Ta
         from lrsuggest.evidence.recorded import load
 
         if families == "confirm":
-            return load(shipped("benchmarks/recorded/confirm")), load()
-        return load(held_out={"dev": False, "held-out": True}.get(families)), []
-    from lrsuggest.bench.collect import collect
-    from lrsuggest.bench.planned import load_plan
-    from lrsuggest.bench.store import Store
+            return load(shipped("benchmarks/recorded/confirm"))
+        return load(held_out={"dev": False, "held-out": True}.get(families))
+    from lrsuggest.bench.reporting import gather
 
-    return collect(load_plan(out), Store(out))[0], []
+    return gather(out).tasks
 
 
 def _share(value: float) -> str:
@@ -100,26 +97,41 @@ def _number(value: float) -> str:
 
 
 def print_regret(
-    tasks: Sequence[TaskEvidence],
-    console: Console,
-    newcomers: Sequence[str] = (),
-    others: Sequence[TaskEvidence] = (),
+    tasks: Sequence[TaskEvidence], console: Console, newcomers: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Print the table of regrets, a newcomer's rows in bold; returns the contest behind it.
 
-    `others` are what the constant out of fold is chosen on, if not the tasks themselves.
+    Tasks of another schedule than most have a table of their own, as in the report.
     """
-    from lrsuggest.evidence.statistics import summary
-    from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
-
-    folds = read_folds()
-    tuned_on = any(task.family in folds for task in tasks)
-    table = contest(tasks, {UNSEEN: fold_reader(folds)} if tuned_on else None, others)
+    table = contested(tasks)
     if table.empty:
         console.print("nothing was measured on real data, so there is no ranking")
         return table
-    rows = summary(table, tasks)
-    strict = summary(table, tasks, "strict").set_index("contestant")
+    for place, here in enumerate(by_schedule(tasks).values()):
+        part = of(table, here)
+        if part.empty:  # all of them drawn
+            continue
+        if place:
+            console.print()
+        if part.regret.isna().all():
+            console.print(f"no regret on {rests_on(here)}: nothing was learnt", highlight=False)
+            continue
+        console.print(_ranking(part, here, newcomers))
+        console.print(f"Regret on {rests_on(here)}.", highlight=False)
+    console.print(
+        "0 is the best rate measured, 1 no training at all. Strict: against the best constant "
+        "prediction, where that is better than the untrained network. Intervals resample "
+        "families. The constant out of fold is chosen on the other families of the evidence.",
+        highlight=False,
+    )
+    return table
+
+
+def _ranking(part: pd.DataFrame, tasks: Sequence[TaskEvidence], newcomers: Sequence[str]) -> Table:
+    from lrsuggest.evidence.statistics import summary
+
+    rows = summary(part, tasks)
+    strict = summary(part, tasks, "strict").set_index("contestant")
     shown = Table(
         Column("contestant", no_wrap=True), "tasks", "median [95 %]", "mean [95 %]", "p90",
         "worst", "in noise", "diverged", "abstained", "outside", "strict median", "strict mean",
@@ -135,14 +147,7 @@ def print_regret(
             *(_number(strict[k].get(row["contestant"], math.nan)) for k in ("median", "mean")),
             style="bold" if row["contestant"] in newcomers else None,
         )  # fmt: skip
-    console.print(shown)
-    families = {task.family for task in scorable(tasks)}
-    console.print(
-        f"Regret on {table.task.nunique()} tasks of {len(families)} families; 0 is the best rate "
-        "measured, 1 no training at all. Strict: against the best constant prediction, where that "
-        "is better than the untrained network. Intervals resample families.", highlight=False,
-    )  # fmt: skip
-    return table
+    return shown
 
 
 def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:

@@ -3,8 +3,9 @@
 Three landmarks each vote for a rate, a fixed distance from where they stand: where nine tenths of
 the fall are done, where half of it is lost again, and where the loss blows up. A fourth vote is
 what does well for the optimizer whatever the curve. The votes are averaged, those that need a
-visible fall counting less where noise hides it, and the mean is moved for the planned length and
-the stage. The constants stand in `RULE`; docs/consensus.md says how they were obtained.
+visible fall counting less where noise hides it, and the mean is moved for the planned length,
+the stage and the schedule. The constants stand in `RULE`; docs/consensus.md says how they were
+obtained.
 """
 
 import math
@@ -20,7 +21,13 @@ from lrsuggest.curves.landmarks import Landmarks, landmarks
 Table = dict[str, NDArray[np.float64]]  # by name, a value per curve; NaN for what is not known
 
 STEPS = 100  # planned length at which no correction for it is made
-COLUMNS = ("descended", "rising", "blow_up", "clarity", "steps", "sgd", "frozen", "pretrained")
+COLUMNS = (
+    "descended", "rising", "blow_up", "clarity", "steps", "sgd", "frozen", "pretrained", "constant",
+)  # fmt: skip
+
+# How far the rates that cost little under a constant schedule lie from those under one-cycle, in
+# decades: the mean over seven families (evidence/schedules.py), 95 % interval -0.36 to -0.26.
+CONSTANT = -0.31
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Rule:
         steps: for every tenfold planned length.
         frozen: added where only a head trains.
         pretrained: added where a pretrained body trains.
+        constant: added where the rate is not scheduled but stays (measured, not fitted).
         below: from the rate down to the 80 % interval's lower end, were all votes one.
         above: up to its upper end.
         doubt: what a decade of standard deviation between the votes adds on either side.
@@ -59,6 +67,7 @@ class Rule:
     caution: float = 0.0
     frozen: float = -0.3
     pretrained: float = -0.3
+    constant: float = CONSTANT
     below: float = 0.4
     above: float = 0.4
     doubt: float = 0.5
@@ -75,6 +84,7 @@ def known(found: Landmarks, context: Context) -> dict[str, float]:
         "sgd": math.nan if context.optimizer is None else float(context.optimizer == "sgd"),
         "frozen": float(context.stage == "frozen"),
         "pretrained": float(context.stage in ("unfrozen", "finetune")),
+        "constant": float(context.schedule == "constant"),
     }
 
 
@@ -117,6 +127,7 @@ def interval(rule: Rule, table: Table) -> NDArray[np.float64]:
         + rule.steps * table["steps"]
         + rule.frozen * table["frozen"]
         + rule.pretrained * table["pretrained"]
+        + rule.constant * table["constant"]
     )
     doubt = max(rule.doubt, 0.0) * spread
     low, high = moved - max(rule.below, 0.0) - doubt, moved + max(rule.above, 0.0) + doubt
@@ -139,22 +150,13 @@ def told(curve: Curve, context: Context) -> Table | Abstention:
     return {name: np.array([value]) for name, value in known(found, context).items()}
 
 
-# How far the rates that cost little under a constant schedule lie from those under one-cycle, in
-# decades: the mean over seven families (evidence/schedules.py), 95 % interval -0.36 to -0.26.
-CONSTANT = -0.31
-
-
-def _moved(context: Context) -> float:
-    return CONSTANT if context.schedule == "constant" else 0.0
-
-
 @heuristic("consensus", "this package: landmarks and context, docs/consensus.md", "consensus")
 def consensus(curve: Curve, context: Context) -> float | Abstention:
     """Return the weighted vote of the landmarks and the context."""
     table = told(curve, context)
     if isinstance(table, Abstention):
         return table
-    return float(10 ** (place(RULE, table)[0] + _moved(context)))
+    return float(10 ** place(RULE, table)[0])
 
 
 def eighty(curve: Curve, context: Context) -> tuple[float, float] | None:
@@ -162,5 +164,5 @@ def eighty(curve: Curve, context: Context) -> tuple[float, float] | None:
     table = told(curve, context)
     if isinstance(table, Abstention):
         return None
-    low, _, high = 10 ** (interval(RULE, table)[:, 0] + _moved(context))
+    low, _, high = 10 ** interval(RULE, table)[:, 0]
     return float(low), float(high)

@@ -16,7 +16,7 @@ from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.heuristics import STAGES
 from lrsuggest.evidence.recorded import traces
 from lrsuggest.evidence.regret import regret, scorable
-from lrsuggest.evidence.response import DIVERGED, Response, TaskEvidence
+from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.sensitivity import read_one
 
 FINE = 0.05  # the regret up to which a rate is called fine
@@ -91,7 +91,7 @@ def slices(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         assert task.response is not None
         for _, each in runs.groupby(["lr", "low"]) if len(runs) else ():
             lr, low = float(each.lr.iloc[0]), float(each.low.iloc[0])
-            plain, cost = regret(task.response, lr), _cost(task.response, each.loss.to_numpy(float))
+            plain, cost = regret(task.response, lr), _cost(task.response, each)
             rows.append(
                 {
                     "task": task.label, "family": task.family, "stage": task.stage, "lr": lr,
@@ -102,13 +102,10 @@ def slices(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cost(measured: Response, losses: Floats) -> float:
-    """Regret of runs that are not in the response themselves."""
-    found = []
-    for half in measured.halves:
-        ceiling = measured.start + (DIVERGED - 1) * half.span
-        found.append((np.nanmean(np.minimum(losses, ceiling)) - half.at_best) / half.span)
-    return float(np.mean(found)) if found else math.nan
+def _cost(measured: Response, runs: pd.DataFrame) -> float:
+    """Regret of runs beside the grid: each half values them on its own seeds, as any rate."""
+    losses = dict(zip(runs.seed, runs.loss.astype(float), strict=True))
+    return measured.regret_of(np.array([losses.get(seed, math.nan) for seed in measured.seeds]))
 
 
 def _sitting(task: TaskEvidence) -> tuple[object, ...]:

@@ -5,8 +5,9 @@ its losses in one field) and runs.csv (a training run a row). README.md there sa
 mean.
 """
 
+import json
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ TASKS = (
     "steps", "start", "start_probe", "start_score", "naive", "metric", "held_out", "hand_picked",
     "fingerprint", "device", "versions", "seconds",
 )  # fmt: skip
+LATER = {"synthetic": "0", "precision": "", "hand_picked_where": "", "keys": ""}  # old tables lack
 SWEEPS = ("task", "seed", "start", "end", "steps", "ended", "losses")
 RUNS = (
     "task", "part", "lr", "low", "seed", "steps", "loss", "loss_probe", "loss_score", "metric",
@@ -43,9 +45,9 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
     """
     folder = folder or shipped("benchmarks/recorded")
     try:
-        tasks = pd.read_csv(folder / "tasks.csv", keep_default_na=False)
-        sweeps = pd.read_csv(folder / "sweeps.csv", keep_default_na=False)
-        runs = pd.read_csv(folder / "runs.csv", dtype={"looks": str})
+        tasks = pd.read_csv(folder / "tasks.csv", keep_default_na=False, dtype=str)
+        sweeps = pd.read_csv(folder / "sweeps.csv", keep_default_na=False, dtype={"task": str})
+        runs = pd.read_csv(folder / "runs.csv", dtype={"task": str, "looks": str})
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
@@ -61,15 +63,16 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
     sweeps_of = dict(list(sweeps.groupby("task")))
     runs_of = dict(list(runs.groupby("task")))
     found = []
-    for row in tasks.to_dict("records"):
-        if held_out is None or bool(row["held_out"]) is held_out:
-            try:
+    for each in tasks.to_dict("records"):
+        row = {**LATER, **{str(name): str(value) for name, value in each.items()}}
+        try:
+            if held_out is None or _flag(row["held_out"]) is held_out:
                 found.append(_task(row, sweeps_of.get(row["task"]), runs_of.get(row["task"])))
-            except (ValueError, TypeError) as error:
-                raise UserError(
-                    f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
-                    "export the tables again"
-                ) from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
+                "export the tables again"
+            ) from None
     return found
 
 
@@ -84,12 +87,19 @@ def check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> No
             raise UserError(f"{path} has no column {name!r}; export the tables again")
 
 
-def _number(text: object) -> float:
-    return float(str(text)) if str(text) else math.nan
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+def _flag(text: str) -> bool:
+    """Read 0 or 1; tables that went through other hands may say False or True."""
+    if text.lower() not in ("0", "1", "false", "true", ""):
+        raise ValueError(f"{text!r} is neither 0 nor 1")
+    return text.lower() in ("1", "true")
 
 
 def _task(
-    row: Mapping[Hashable, object], sweeps: pd.DataFrame | None, runs: pd.DataFrame | None
+    row: Mapping[str, str], sweeps: pd.DataFrame | None, runs: pd.DataFrame | None
 ) -> TaskEvidence:
     main: list[Curve] = []
     variants: list[tuple[float, float, int, int, Curve]] = []
@@ -102,40 +112,58 @@ def _task(
             if (each.start, each.end, each.steps) == (first.start, first.end, first.steps):
                 main.append(curve)
     runs = pd.DataFrame(columns=list(RUNS)) if runs is None else runs
+    rates = [float(each) for each in row["hand_picked"].split()]
+    where = json.loads(row["hand_picked_where"] or "null") or [""] * len(rates)
     return TaskEvidence(
-        label=str(row["task"]),
-        title=str(row["title"]),
-        family=str(row["family"]),
-        stage=str(row["stage"]),
-        optimizer=str(row["optimizer"]),
-        synthetic=False,
+        label=row["task"],
+        title=row["title"],
+        family=row["family"],
+        stage=row["stage"],
+        optimizer=row["optimizer"],
+        synthetic=_flag(row["synthetic"]),
         curves=tuple(main),
         response=response(runs, _number(row["start"])),
-        hand_picked=tuple((float(x), "") for x in str(row["hand_picked"]).split()),
-        metric=str(row["metric"]),
+        hand_picked=tuple(zip(rates, map(str, where), strict=True)),
+        metric=row["metric"],
         metrics=_metrics(runs),
         facts=_facts(row),
-        steps=int(str(row["steps"])),
-        batch=int(str(row["batch"])),
-        schedule=str(row["schedule"]),
-        model=str(row["model"]),
-        kind=str(row["kind"]),
-        held_out=bool(row["held_out"]),
+        steps=int(row["steps"]),
+        batch=int(row["batch"]),
+        schedule=row["schedule"],
+        model=row["model"],
+        kind=row["kind"],
+        held_out=_flag(row["held_out"]),
         naive=_number(row["naive"]),
         variants=tuple(variants),
         runs=runs,
         starts=(_number(row["start_probe"]), _number(row["start_score"])),
+        keys=tuple(json.loads(row["keys"] or "{}").items()),
     )
 
 
-def _facts(row: Mapping[Hashable, object]) -> dict[str, str]:
+def _facts(row: Mapping[str, str]) -> dict[str, str]:
     """What a reader may want to know, by the names that a report from records has."""
-    versions = dict(pair.split("=", 1) for pair in str(row["versions"]).split())
     told = {
-        "device": str(row["device"]), "data": str(row["fingerprint"]), **versions,
-        "compute": f"{row['seconds']} s",
+        "model": row["model"], "batch": row["batch"], "steps a run": row["steps"],
+        "device": row["device"], "precision": row["precision"], "data": row["fingerprint"],
+        **_versions(row["versions"]), "compute": f"{row['seconds']} s",
     }  # fmt: skip
     return {name: value for name, value in told.items() if value}
+
+
+def _versions(text: str) -> dict[str, str]:
+    """Read versions by name: JSON, or as older tables have them, "torch=2.9 lrsuggest=0.1"."""
+    if text.startswith("{"):
+        return {str(name): str(value) for name, value in json.loads(text).items()}
+    found, name = dict[str, str](), ""
+    for word in text.split():
+        if "=" in word:
+            name, _, found[name] = word.partition("=")
+        elif name:
+            found[name] += f" {word}"  # of a version with a blank: "source tree"
+        else:
+            raise ValueError(f"{text!r} names no version")
+    return found
 
 
 def _metrics(runs: pd.DataFrame) -> pd.DataFrame:

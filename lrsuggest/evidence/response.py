@@ -104,11 +104,17 @@ class Response:
         loss: shape (seeds, m), validation loss after the run; infinity where it diverged, NaN
             where the run failed or is missing.
         start: validation loss of the checkpoint every run began from.
+        seeds: of each row of `loss`; 0, 1, ... where they are not told.
     """
 
     rates: Floats
     loss: Floats
     start: float
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Number the rows where nobody told their seeds."""
+        object.__setattr__(self, "seeds", self.seeds or tuple(range(len(self.loss))))
 
     @classmethod
     def from_runs(cls, runs: pd.DataFrame, start: float) -> "Response":
@@ -116,7 +122,8 @@ class Response:
         table = runs.pivot_table(
             index="seed", columns="lr", values="valid_loss", aggfunc="first", dropna=False
         )
-        return cls(table.columns.to_numpy(float), table.to_numpy(float), start)
+        rates, seeds = table.columns.to_numpy(float), tuple(int(each) for each in table.index)
+        return cls(rates, table.to_numpy(float), start, seeds)
 
     @cached_property
     def halves(self) -> tuple["Half", ...]:
@@ -263,4 +270,4 @@ class TaskEvidence:
     @property
     def context(self) -> Context:
         """What a heuristic is told beside the curve."""
-        return Context(self.optimizer, self.stage, self.steps, self.batch)
+        return Context(self.optimizer, self.stage, self.steps, self.batch, self.schedule)

@@ -48,6 +48,16 @@ def by_family(table: pd.DataFrame, *, draws: int = 10_000) -> tuple[float, float
     return float(means.mean()), float(low), float(high)
 
 
+def without(table: pd.DataFrame, family: str) -> float:
+    """Return the mean shift over all families but one, to the hundredth of a decade.
+
+    Args:
+        table: what `shifts` returned.
+        family: the one that is to have no say.
+    """
+    return round(by_family(table[table.family != family], draws=1)[0], 2)
+
+
 def _kin(task: TaskEvidence) -> tuple[object, ...]:
     return task.title, task.model, task.optimizer, task.stage, task.steps, task.batch
 

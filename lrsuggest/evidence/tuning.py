@@ -38,7 +38,7 @@ _GRID = np.linspace(-9, 3, 601)  # log10 rates at which regret is tabulated
 _SCALES = {"steps": 0.3, "frozen": 0.3, "pretrained": 0.3, "clarity": 0.5}
 _PLAIN = Rule()
 ENDS = ("below", "above", "doubt")
-NAMES = tuple(each.name for each in fields(Rule) if each.name not in ENDS)
+NAMES = tuple(each.name for each in fields(Rule) if each.name not in (*ENDS, "constant"))
 _START = np.array([getattr(_PLAIN, name) for name in NAMES])
 _SCALE = np.array([_SCALES.get(name, 0.5) for name in NAMES])
 
@@ -90,7 +90,11 @@ def _weigh(task: NDArray[np.int64], family: NDArray[np.str_]) -> NDArray[np.floa
 
 
 def examples(tasks: Sequence[TaskEvidence]) -> Examples:
-    """Read every curve of every task whose rates can be told apart."""
+    """Read every curve of every task whose rates can be told apart.
+
+    The schedule is not told: the shipped constants were fitted without it, and the step for a
+    constant rate is measured on pairs of tasks instead (see `schedules.shifts`).
+    """
     rows, bests, costs, which, families = [], [], [], [], []
     for index, task in enumerate(scorable(tasks)):
         response = task.strict
@@ -103,7 +107,7 @@ def examples(tasks: Sequence[TaskEvidence]) -> Examples:
             found = landmarks(curve)
             if isinstance(found, Abstention):
                 continue
-            rows.append(known(found, task.context))
+            rows.append(known(found, replace(task.context, schedule=None)))
             bests.append(np.mean([math.log10(half.best) for half in response.halves]))
             costs.append(cost)
             which.append(index)
@@ -224,6 +228,11 @@ def _best_rates(tasks: Sequence[TaskEvidence]) -> list[tuple[TaskEvidence, float
     ]
 
 
+_INTERVALS = [
+    "task", "family", "contestant", "low", "high", "best", "covered", "width", "score",
+]  # fmt: skip
+
+
 def intervals(
     tasks: Sequence[TaskEvidence], rules: Mapping[str, Rule], others: Sequence[TaskEvidence] = ()
 ) -> pd.DataFrame:
@@ -240,7 +249,9 @@ def intervals(
         others: where the constant and its interval come from; without any, the tasks themselves.
     """
     seen, pool = _best_rates(tasks), _best_rates(others or tasks)
-    table = contest(tasks, others=others)
+    if not seen:
+        return pd.DataFrame(columns=_INTERVALS)
+    table = contest([task for task, _ in seen], others=others or tasks)
     constant = table[table.contestant == OUT_OF_FOLD].set_index("task").pick
     rows = []
     for task, best in seen:

@@ -5,14 +5,13 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
+from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on
 from lrsuggest.evidence.lessons import LessonEvidence
-from lrsuggest.evidence.regret import contest, scorable
+from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import summary
-from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 from lrsuggest.report import lessons as lesson_part
 from lrsuggest.report import provenance, ranking, worth
 from lrsuggest.report import tasks as task_part
@@ -34,13 +33,6 @@ from lrsuggest.report.text import (
 __all__ = ["Lost", "Story", "render"]
 
 _TEMPLATES = files("lrsuggest.report") / "templates"
-
-
-def contested(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Return the contest, the rule made without each family beside the shipped consensus."""
-    folds = read_folds()
-    tuned_on = any(task.family in folds for task in tasks)
-    return contest(tasks, {UNSEEN: fold_reader(folds)} if tuned_on else None)
 
 
 def environment() -> jinja2.Environment:
@@ -84,26 +76,31 @@ def render(
 
 def _ranked(tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
     """What comes of the contest."""
-    table = contested(tasks)
-    ranked = summary(table, tasks)
-    verdict = ranking.judge(table, ranked, tasks)
-    measured = scorable(tasks)
+    whole = contested(tasks)
+    groups = list(by_schedule(tasks).values())
+    here = groups[0] if groups else []
+    table = of(whole, here)
+    ranked = summary(table, here)
+    verdict = ranking.judge(table, ranked, here)
+    measured = scorable(here)
     enough = len({task.family for task in measured}) >= FEWEST_FAMILIES
     where = provenance.sources()
     return {
         "verdict": verdict,
         "picture": ranking.small_picture(ranked, verdict),
-        "ranking": ranking.rows_of(table, ranked, tasks),
-        "by_kind": ranking.by_kind(table, tasks),
+        "ranking": ranking.rows_of(table, ranked, here),
+        "rests_on": rests_on(here),
+        "others": [ranking.another(of(whole, each), each) for each in groups[1:]],
+        "by_kind": ranking.by_kind(table, here),
         "profile": ranking.profile(table, ranked, verdict) if len(ranked) else None,
         "difference": ranking.difference(table) if enough else None,
-        "heat": ranking.heat(table, ranked, tasks),
+        "heat": ranking.heat(whole, ranked, tasks),
         "measured": len(measured),
         "families": len({task.family for task in measured}),
-        "sections": [task_part.section(i, each, table, where) for i, each in enumerate(tasks)],
+        "sections": [task_part.section(i, each, whole, where) for i, each in enumerate(tasks)],
         "task_kinds": sorted({task.kind for task in tasks if task.kind}),
         "glyphs": task_part.glyphs(),
-        "downloads": provenance.downloads(table, ranked, tasks),
+        "downloads": provenance.downloads(whole, ranked, tasks),
     }
 
 

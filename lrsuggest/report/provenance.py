@@ -82,13 +82,16 @@ def _long(task: TaskEvidence) -> tuple[Any, Any, Any]:
 
 
 def sources() -> dict[str, str]:
-    """Return where each hand-picked rate was published, by the dataset's title and the rate."""
-    return {
-        f"{each.title} {rate(pick.top)}": pick.where
-        for each in datasets().values()
-        for stage in each.stages
-        for pick in stage.hand_picked
-    }
+    """Return where each hand-picked rate was published, by the dataset's title and the rate.
+
+    Several places that published one rate stand behind one another.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for each in datasets().values():
+        for stage in each.stages:
+            for pick in stage.hand_picked:
+                found.setdefault(f"{each.title} {rate(pick.top)}", {})[pick.where] = None
+    return {what: "; ".join(where) for what, where in found.items()}
 
 
 def citations(

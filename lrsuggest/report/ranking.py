@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.evidence.contested import rests_on
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, scorable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.evidence.statistics import by, finalists, ranks, versus
+from lrsuggest.evidence.statistics import by, finalists, ranks, summary, versus
 from lrsuggest.evidence.tuning import UNSEEN
 from lrsuggest.report.figures import (
     critical_difference_figure,
@@ -132,6 +133,12 @@ def rows_of(
     return [oracle, *rows]
 
 
+def another(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
+    """Return what stands beside the ranking: the tasks of another schedule, by themselves."""
+    rows = rows_of(table, summary(table, tasks), tasks)
+    return {"rests_on": rests_on(tasks), "rows": rows}
+
+
 def _mean_ranks(table: pd.DataFrame) -> dict[str, float]:
     """Return each contestant's mean rank over families, among those scored on every task."""
     means = table.dropna(subset=["regret"]).groupby(["family", "task", "contestant"]).regret.mean()
@@ -191,12 +198,17 @@ def profile(table: pd.DataFrame, ranked: pd.DataFrame, verdict: Verdict) -> dict
     }  # fmt: skip
 
 
-def difference(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the critical-difference diagram, and who cannot be told from whom, as a table."""
+def difference(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the critical-difference diagram, and who cannot be told from whom, as a table.
+
+    None where there are not two that were scored on every task, as where nothing was learnt.
+    """
     told = table
     if UNSEEN in set(table.contestant):  # the shipped rule was fitted on what it would be ranked on
         told = table[table.contestant != "consensus"].replace({"contestant": {UNSEEN: "consensus"}})
-    place, pvalues = ranks(told, finalists(told))
+    if len(names := finalists(told)) < 2:
+        return None
+    place, pvalues = ranks(told, names)
     if told is not table:
         named = {"consensus": UNSEEN}
         place = place.replace({"contestant": named})

@@ -9,6 +9,7 @@ import numpy as np
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.evidence.agreement import ANOTHER, CONSTANT, agreement, people
 from lrsuggest.evidence.claims import claims, unjudged
+from lrsuggest.evidence.contested import evidence
 from lrsuggest.evidence.probing import probed
 from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import TaskEvidence
@@ -97,7 +98,7 @@ def _intervals(tasks: Sequence[TaskEvidence]) -> list[dict[str, Any]]:
     """How often the 80 % intervals hold the best rate, and how wide they are."""
     if len({task.family for task in tasks}) < 2:
         return []
-    found = intervals(tasks, read_folds())
+    found = intervals(tasks, read_folds(), evidence())
     if found.empty:
         return []
     per_task = found.groupby(["contestant", "task"])[["covered", "width", "score"]].mean()

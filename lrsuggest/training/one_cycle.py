@@ -197,8 +197,16 @@ def fit_constant(
         UserError: a value cannot be used.
     """
     whole("steps", steps, 1)
-    rate, momentum = np.ones(steps), np.full(steps, math.nan)
+    rate, momentum = constant(steps)
     return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
+
+
+def constant(steps: int) -> tuple[Floats, Floats]:
+    """Return a rate that stays, as `schedule` returns a cycle's: shares of 1, and NaN for momenta.
+
+    NaN leaves the optimizer's own momentum alone.
+    """
+    return np.ones(steps), np.full(steps, math.nan)
 
 
 def _spaced(steps: int, evaluations: int) -> set[int]:

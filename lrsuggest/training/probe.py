@@ -1,4 +1,4 @@
-"""Short one-cycle runs on the rates a curve makes plausible, to see which trains best."""
+"""Short runs on the rates a curve makes plausible, to see which trains best."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.errors import UserError
 from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle
 from lrsuggest.training.learner import Learner, whole
-from lrsuggest.training.one_cycle import group_rates, schedule, set_momentum
+from lrsuggest.training.one_cycle import constant, group_rates, schedule, set_momentum
 from lrsuggest.training.snapshot import Snapshot
 from lrsuggest.training.sweep import counted, seed_everything
 
@@ -51,7 +51,9 @@ def cost(learner: Learner, steps: int, passes: int) -> Cost:
 
 
 class Prober:
-    """A function of a rate: trains one cycle from the snapshot, returns how well that went.
+    """A function of a rate: trains from the snapshot, returns how well that went.
+
+    One cycle, or at a rate that stays if that is the schedule which the rate is for.
 
     Judged on the mean validation loss, or, without `valid`, on the mean training loss of the
     last tenth of the steps. All runs see the same batches in the same order, so that they differ
@@ -63,9 +65,11 @@ class Prober:
     """
 
     def __init__(
-        self, learner: Learner, snapshot: Snapshot, steps: int, seed: int | None, progress: bool
-    ) -> None:
+        self, learner: Learner, snapshot: Snapshot, steps: int, seed: int | None, progress: bool,
+        stays: bool = False,
+    ) -> None:  # fmt: skip
         self.made = self.passes = 0
+        self._rates, self._momenta = (constant if stays else schedule)(steps)
         self._learner, self._snapshot, self._steps = learner, snapshot, steps
         self._seed, self._progress = seed, progress
         self._window = max(5, steps // 10)  # losses in a level
@@ -89,10 +93,9 @@ class Prober:
         return value
 
     def _train(self, lr: float, lags: Lags) -> float:
-        """Return the mean training loss at the end of the cycle, infinity or NaN as above."""
+        """Return the mean training loss at the end of the run, infinity or NaN as above."""
         learner, steps = self._learner, self._steps
         tops = group_rates(lr, learner.group_ratios())
-        rates, momenta = schedule(steps)
         # Not earlier: up to there a high rate has had no time to anneal.
         checkpoints = {steps // 2: 0, 3 * steps // 4: 1}
         look_every = 1 if learner.device.type == "cpu" else 10  # a look makes the host wait
@@ -102,9 +105,10 @@ class Prober:
             seed_everything(learner, self._seed)
         batches = learner.endless()
         for index in counted(steps, self._progress, f"probe at {lr:.1e}"):
-            learner.set_lr([top * float(rates[index]) for top in tops])
-            for group in learner.optimizer.param_groups:
-                set_momentum(group, float(momenta[index]))
+            learner.set_lr([top * float(self._rates[index]) for top in tops])
+            momentum = float(self._momenta[index])
+            for group in learner.optimizer.param_groups if math.isfinite(momentum) else ():
+                set_momentum(group, momentum)
             losses[index] = learner.step(batches)
             self.made += 1
             done = index + 1
@@ -137,7 +141,10 @@ def probe(
     seed: int | None = None,
     progress: bool = False,
 ) -> Suggestion:
-    """Return the suggestion that n short one-cycle runs correct; the learner is left as it was.
+    """Return the suggestion that n short runs correct; the learner is left as it was.
+
+    They train as the suggestion is meant: one cycle, or at a rate that stays if its `schedule` is
+    "constant", with the optimizer's own momentum.
 
     The first runs try the suggestion's own rate, then the other readings' within its interval; a
     sampler places the rest (see `choose`). A run that diverges is the worst there is, never an
@@ -164,7 +171,9 @@ def probe(
     metrics, learner.metrics = learner.metrics, {}  # theirs hold a state of their own
     try:
         with Snapshot(learner) as snapshot:
-            prober = Prober(learner, snapshot, steps, seed, progress)
+            prober = Prober(
+                learner, snapshot, steps, seed, progress, stays=suggestion.schedule == "constant"
+            )
             candidates = [suggestion.lr, *suggestion.candidates.values()]
             low, high = suggestion.low, suggestion.high
             believed, trials = choose(prober, candidates, low, high, n, seed or 0)

@@ -167,3 +167,39 @@ def test_mistakes_are_said(tmp_path, monkeypatch, capsys):
     assert "Traceback" not in done.stderr
     shutil.rmtree(tmp_path / "reports")
     assert os.listdir(tmp_path) == ["s.toml"]
+
+
+def test_a_scheduler_that_comes_late_is_waited_for_with_pauses(tmp_path, cluster, monkeypatch):
+    """While nobody listens a try may fail at once; the next one is not made in the same breath."""
+    from lrsuggest.bench import cluster as ours
+
+    paused, told = [], []
+
+    class Clock:
+        monotonic = staticmethod(time.monotonic)
+
+        @staticmethod
+        def sleep(seconds):
+            paused.append(seconds)
+            if len(paused) == 1:
+                cluster.scheduler()
+            time.sleep(seconds)
+
+    first = cluster.scheduler()
+    until(lambda: not refused(cluster.port))
+    with ours.Cluster(cluster.address, told.append) as engine:
+        before = engine._client
+        first.kill()
+        first.wait()
+        until(lambda: before.status != "running")
+        monkeypatch.setattr(ours, "time", Clock)
+        assert engine._connected().status == "running"
+        assert engine._client is not before
+    assert paused
+    assert set(paused) == {ours._LOOK_S}
+    assert told == [f"{cluster.address} is gone; what was in flight there is submitted anew"]
+
+
+def refused(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0

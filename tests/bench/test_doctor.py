@@ -157,3 +157,24 @@ def test_a_containers_quota_counts(tmp_path, files, granted):
         (tmp_path / name).write_text(text)
     assert quota(tmp_path) == granted
     assert 1 <= cores() <= os.cpu_count()
+
+
+def test_a_suite_takes_as_many_cores_as_the_doctor_counts(tmp_path, monkeypatch):
+    """A container's quota keeps `run` from starting a child for each core of the machine."""
+    from lrsuggest.bench import drive
+    from lrsuggest.bench.suite import load
+
+    class Enough(Exception):
+        pass
+
+    def started(workers):
+        raise Enough(workers)
+
+    monkeypatch.setattr(drive, "Local", started)
+    monkeypatch.setattr(machine, "quota", lambda: 1)
+    assert cores() == 1
+    with pytest.raises(Enough, match="^1$"):
+        drive.drive(
+            "quick", load("quick"), None, tmp_path, workers=None, scheduler=None, device="cpu",
+            words=[], console=None,
+        )  # fmt: skip

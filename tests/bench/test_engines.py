@@ -20,6 +20,7 @@ from test_suite import job
 from lrsuggest.bench.children import SETTINGS, Children, _Child, oom_kills
 from lrsuggest.bench.engines import ATTEMPTS, Local
 from lrsuggest.bench.jobs import Order
+from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers import read_digits
 from lrsuggest.tasks.data.resident import cached
 
@@ -316,3 +317,20 @@ def test_a_child_clears_the_pages_of_a_large_tensor_once():
     finally:
         child.stop()
     assert not SETTINGS.items() <= os.environ.items(), "this process keeps its own"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_system_that_gives_no_process_is_a_sentence(digits, workers):
+    """No descriptor is left for a child's output: the pool's thread has it, the caller reads it."""
+    held, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    with Local(workers) as engine:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+        try:
+            with pytest.raises(UserError) as told:
+                list(engine.run([Order(job(), digits)], lambda order: 60.0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (held, hard))
+    assert "no process can be started for " in str(told.value)
+    assert "Too many open files" in str(told.value)
+    assert "give a smaller --workers" in str(told.value)

@@ -97,12 +97,11 @@ def run_rows(part="grid", seed=0, **columns):
 def test_slices_are_valued_as_any_rate():
     runs = pd.concat(
         [
-            run_rows("slice", lr=[1e-2, 1e-2], low=[1e-3, 1e-3], loss=[0.8, 1.0], looks=np.nan),
-            run_rows(
-                "slice", lr=[1e-2, 1e-1], low=[1e-4, 1e-3], loss=[1.2, math.inf], looks=np.nan
-            ),
+            run_rows("slice", seed, lr=[1e-2, 1e-2, 1e-1], low=[1e-3, 1e-4, 1e-3],
+                     loss=[loss, 1.2, math.inf], looks=np.nan)
+            for seed, loss in enumerate((0.8, 1.0))
         ]
-    )
+    )  # fmt: skip
     table = slices([task(stage="unfrozen", runs=runs)]).set_index(["lr", "ratio"])
     assert table.slice[1e-2, 10.0] == pytest.approx(-0.05)  # (.9 - 1) / 2
     assert table.gain[1e-2, 10.0] == pytest.approx(0.05)
@@ -113,6 +112,25 @@ def test_slices_are_valued_as_any_rate():
     assert told(tasks, said.SLICE_10).held.tolist() == [True]
     assert told(tasks, said.SLICE_100).held.tolist() == [False]
     assert set(unjudged(tasks).claim) & {said.SLICE_10, said.SLICE_100, said.FIFTH} == {said.FIFTH}
+
+
+def test_a_slice_is_valued_on_the_seeds_that_value_the_plain_rate():
+    """A slice that does what its top rate does has gained nothing, half by half."""
+    loss = np.array([[3, 2, 1.0, 2, 3], [3, 2, 1.4, 2, 3], [3, 2, 1.1, 2, 3]])
+    measured = Response(RATES, loss, 3.0, (100, 101, 102))
+    runs = pd.concat(
+        [
+            run_rows("slice", 100 + row, lr=[1e-2], low=[1e-3], loss=[loss[row, 2]], looks=np.nan)
+            for row in (2, 0, 1)
+        ]
+    )
+    one = replace(task(stage="unfrozen", runs=runs), response=measured)
+    assert slices([one]).gain.tolist() == pytest.approx([0.0])
+    # One seed that a half does not value says nothing there.
+    alone = replace(one, runs=runs[runs.seed == 101])
+    assert slices([alone]).slice.item() == pytest.approx(measured.regret_of(
+        np.array([math.nan, 1.4, math.nan])
+    ))  # fmt: skip
 
 
 def test_a_fifth_of_the_frozen_rate_needs_the_same_sitting():

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from report_tasks import INF, STORY, lesson, task
 
 from lrsuggest.curves.svg import figure
+from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.response import Response
 from lrsuggest.evidence.statistics import summary
 from lrsuggest.report.compare import ALIKE, BETTER, WORSE, Comparison, Side
 from lrsuggest.report.drawing import lanes, near, task_figure
-from lrsuggest.report.page import contested
 from lrsuggest.report.provenance import about, citations, downloads, sources
 from lrsuggest.report.ranking import heat, leader, rows_of
 from lrsuggest.report.story import Lost, Story, alerts
 from lrsuggest.report.svg import inline
+from lrsuggest.report.text import rate
 
 CLEAN = {"device": "cpu", "precision": "fp16", "torch": "2.9"}
 
@@ -225,3 +226,18 @@ def test_a_comparison_finds_what_moved_and_nothing_in_itself():
     assert sum("(steps)" in line for line in found.unlike) == 6
     nothing = Comparison.of(before, Side("none", []))
     assert nothing.contestants == nothing.tasks == nothing.lessons == []
+
+
+def test_every_place_that_published_a_rate_is_named():
+    """Several notebooks have one dataset and one rate; none may take another's place."""
+    from lrsuggest.tasks.data.catalog import datasets
+
+    named, places = sources(), {}
+    for each in datasets().values():
+        for stage in each.stages:
+            for pick in stage.hand_picked:
+                places.setdefault(f"{each.title} {rate(pick.top)}", set()).add(pick.where)
+    assert max(map(len, places.values())) > 1, "some rate was published twice"
+    for what, where in places.items():
+        assert set(named[what].split("; ")) >= {part for one in where for part in one.split("; ")}
+        assert len(named[what]) == len("; ".join(where))

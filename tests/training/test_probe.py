@@ -12,8 +12,10 @@ from test_snapshot import fingerprint
 from torch import nn
 
 from lrsuggest import Curve, Learner, UserError, fit_one_cycle, suggest_lr
+from lrsuggest.curves.consensus import CONSTANT
 from lrsuggest.curves.suggestion import Suggestion
-from lrsuggest.training.choosing import believe, choose, places
+from lrsuggest.training.choosing import believe, choose, places, settle
+from lrsuggest.training.one_cycle import fit_constant
 from lrsuggest.training.probe import probe
 from lrsuggest.training.snapshot import Snapshot
 
@@ -150,6 +152,56 @@ def test_probes_better_a_pick_that_is_far_off():
     assert found.planned.valid_passes == 5
     assert found.planned.valid_batches == 20
     assert found.low <= found.lr <= found.high
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key"),
+    [(sgd, "momentum"), (lambda model: torch.optim.AdamW(model.parameters(), lr=1e-3), "betas")],
+)
+def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
+    """What the optimizer's groups hold in every step of training, after the sweep."""
+
+    def steps_of(schedule):
+        learner, seen = make_learner(optimizer=optimizer), []
+        before = learner.optimizer.param_groups[0][key]
+        taken = learner.optimizer.register_step_post_hook(
+            lambda it, *_: seen.append((it.param_groups[0]["lr"], it.param_groups[0][key]))
+        )
+        found = suggest_lr(
+            learner, steps=40, probes=3, probe_steps=20, schedule=schedule, optimizer="sgd", seed=0
+        )
+        taken.remove()
+        seen = seen[found.cost.sweep_steps :]
+        assert len(seen) == found.cost.probe_steps
+        return found, before, seen
+
+    found, before, seen = steps_of("constant")
+    assert {rate for rate, _ in seen} <= {rate for rate, _ in found.probes}
+    assert {held for _, held in seen} == {before}
+    assert [rate for rate, _ in seen[:20]] == [found.probes[0][0]] * 20
+    cycle, before, seen = steps_of("one_cycle")
+    assert len({rate for rate, _ in seen[:20]}) > 10
+    assert {held for _, held in seen} != {before}
+    # The first probe tries the curve's pick, which lies lower where the rate stays.
+    assert found.probes[0][0] == pytest.approx(cycle.probes[0][0] * 10**CONSTANT)
+
+
+def test_a_constant_rate_is_settled_between_its_own_pick_and_its_own_probes():
+    learner = make_learner(optimizer=sgd)
+    told = {"schedule": "constant", "train_steps": 80, "seed": 0}
+    alone = suggest_lr(learner, steps=40, **told)
+    found = suggest_lr(learner, steps=40, probes=3, probe_steps=20, **told)
+    wanted = settle(alone.lr, believe(found.probes), found.probes, 80 / 20)
+    assert found.lr == pytest.approx(min(max(wanted, alone.low), alone.high))
+    assert found.schedule == "constant"
+
+
+def test_a_probe_at_a_constant_rate_is_worth_what_such_a_training_reaches():
+    learner = make_learner(optimizer=sgd)
+    found = suggest_lr(learner, steps=40, probes=2, probe_steps=20, schedule="constant", seed=0)
+    rate, value = found.probes[0]
+    with Snapshot(learner):
+        assert fit_constant(learner, rate, steps=20, seed=0).valid_loss == pytest.approx(value)
 
 
 def test_an_abstention_stays_one_and_costs_no_probe():
