@@ -24,7 +24,9 @@ def test_replicates_pool_the_sweeps_of_consecutive_seeds():
     assert found.low <= min(found.replicates)
     assert max(found.replicates) <= found.high
     assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
-    assert found.planned.sweep_steps == 180
+    # From 1 to 10 are seven and a half steps of the sixty; up to 1,000 there may be 14 more.
+    assert found.planned.sweep_steps == 3 * 74
+    assert suggest_lr(learner, end=10, seed=4, steps=60).planned.sweep_steps == 60
     assert "on 3 sweeps" in str(found)
     assert float(found) == found.lr == found.slice.stop
     assert suggest_lr(learner, replicates=1, seed=4, steps=60).replicates == ()
@@ -54,7 +56,7 @@ def test_the_cost_is_said_before_the_first_step(capsys, monkeypatch):
     learner = make_learner()
     assert not Console(stderr=True).is_terminal
     found = suggest_lr(
-        learner, replicates=2, probes=2, probe_steps=12, steps=40, seed=0, progress=True
+        learner, replicates=2, probes=2, probe_steps=12, steps=40, end=10, seed=0, progress=True
     )
     said = capsys.readouterr().err
     assert said.startswith(
