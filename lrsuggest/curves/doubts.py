@@ -33,6 +33,11 @@ class Seen:
     continued: bool | None = None
     outside: tuple[str, ...] = ()
 
+    @property
+    def holds_much(self) -> bool:
+        """Whether a quarter of the layers is held: adapters (LoRA) on all add two to each."""
+        return 0 < self.layers <= 4 * self.held
+
 
 def doubts(
     curve: Curve,
@@ -104,15 +109,15 @@ def _of_the_training(context: Context, seen: Seen) -> list[str]:
         reasons.append(
             f"A training of {steps} steps is far from the recorded ones, of {short} to {long}."
         )
+    if seen.holds_much and context.stage != "frozen":
+        reasons.append(
+            f"{seen.held} of {seen.layers} weight layers are held, though the stage is not frozen: "
+            "no recorded task trained so."
+        )
     if context.stage in ("frozen", "unfrozen", "finetune"):
         reasons.append(
             "The body is pretrained: of nine rates called reliable on held-out stages of its kind, "
             "three cost at most a tenth of what the training gains."
-        )
-    elif 2 * seen.held >= max(seen.layers, 1):
-        reasons.append(
-            f"{seen.held} of {seen.layers} weight layers are held, though the stage is not frozen: "
-            "no recorded task trained so."
         )
     if seen.continued:
         reasons.append(

@@ -81,7 +81,7 @@ def why(found: "Suggestion") -> str:
 
 def _asked(found: "Suggestion") -> str:
     """Say what was seen of a body held, and what asking cost against the training it is for."""
-    partly = found.seen.held and found.stage != "frozen"
+    partly = found.seen.held and found.stage != "frozen" and not found.seen.holds_much
     said = f" Not all of it trains{_held(found)}." if partly else ""
     steps, training = found.cost.steps, found.train_steps
     if not steps or training is None:

@@ -262,7 +262,8 @@ def test_what_is_held_is_said():
     adapted.optimizer = ADAMW(adapted.model.parameters())
     found = suggest_lr(adapted, seed=0, steps=50)
     assert found.stage is None
-    assert "Not all of it trains (2 of 6 weight layers are held)." in str(found)
+    assert "Why: 2 of 6 weight layers are held, though the stage is not frozen" in str(found)
+    assert not found.reliable
     assert "head trains" not in str(found)
 
 
