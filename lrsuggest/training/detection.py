@@ -17,7 +17,6 @@ _SAME_UPDATE = re.compile(
     r"(adamw|adam|sgd)"
     r"(?:legacy|32bit|8bit|4bit|fp8)*"
 )
-_INNER = ("optimizer", "base_optimizer", "opt", "optim", "inner_optimizer", "wrapped_optimizer")
 # They hand on every step as it is, or scale and gather gradients around it.
 _TRANSPARENT = {
     "AcceleratedOptimizer", "OptimWrapper", "AmpOptimWrapper", "LightningOptimizer",
@@ -69,16 +68,17 @@ def kind_of(optimizer: Any) -> Kind:
 
 def _inner(optimizer: Any) -> Any:
     """Return the optimizer within another, None where there is none or more than one."""
-    held = getattr(optimizer, "__dict__", {})
-    named = {name.strip("_"): value for name, value in held.items()}
-    order = [named[name] for name in _INNER if name in named]
-    for value in [*order, *held.values()]:
-        if value is not optimizer and (
+    held = getattr(optimizer, "__dict__", {}).values()
+    inner = {
+        id(value): value
+        for value in held
+        if value is not optimizer
+        and (
             isinstance(value, torch.optim.Optimizer)
             or (hasattr(value, "param_groups") and callable(getattr(value, "step", None)))
-        ):
-            return value
-    return None
+        )
+    }
+    return next(iter(inner.values())) if len(inner) == 1 else None
 
 
 def _class_of(optimizer: Any) -> Kind:
@@ -200,7 +200,7 @@ def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
 
 def continued(optimizer: Any) -> bool | None:
     """Return True where an optimizer has made steps, None where it does not tell."""
-    if optimizer.__dict__.get("_opt_called"):  # torch's own mark, under a schedule
+    if getattr(optimizer, "__dict__", {}).get("_opt_called"):  # torch's own mark, under a schedule
         return True
     for group in optimizer.param_groups:
         if any(name in group and _positive(group[name]) for name in _COUNTS):

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+import timm
 import torch
 from accelerate import Accelerator
 from helpers import make_learner
@@ -13,6 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from lrsuggest import Learner, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
+from lrsuggest.tasks.models.unet import UNet
 from lrsuggest.training.detection import Kind, kind_of, layers, outside
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
@@ -88,6 +90,20 @@ class Lookahead(Wraps):
                 weight.data.lerp_(weight.data.clone(), 0.5)
 
 
+class Both(torch.optim.Optimizer):
+    """Another optimizer for the matrices than for the rest."""
+
+    def __init__(self, weights):
+        weights = list(weights)
+        super().__init__(weights, {"lr": 0.1})
+        self.muon = torch.optim.Muon([p for p in weights if p.ndim == 2])
+        self.adamw = torch.optim.AdamW([p for p in weights if p.ndim < 2])
+
+    def step(self, closure=None):
+        self.muon.step()
+        self.adamw.step()
+
+
 def accelerated(optimizer):
     return lambda weights: Accelerator(cpu=True).prepare(optimizer(weights))
 
@@ -115,6 +131,7 @@ KINDS = {
     "lookahead, wrapped": (
         lambda weights: Wraps(Lookahead(torch.optim.RAdam(weights))), None, "Lookahead over RAdam",
     ),
+    "two in one": (Both, None, "Both"),
     "accelerate's": (accelerated(ADAMW), "adamw", None),
     "accelerate's Adadelta": (accelerated(torch.optim.Adadelta), None, "Adadelta"),
 }  # fmt: skip
@@ -248,6 +265,31 @@ def test_tied_and_parametrized_and_lazy_weights_are_told():
     lazy = nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(2))
     hold(lazy[0])
     assert seen(lazy).head_only
+
+
+def backbone():
+    return timm.create_model("resnet18", pretrained=False, num_classes=3)
+
+
+def test_a_network_of_timms_is_frozen_where_its_head_alone_trains():
+    model = backbone()
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name.startswith("fc") or "bn" in name)
+    found = seen(model)
+    assert (found.held, found.all, found.head_only) == (20, 21, True)
+    hold(model.fc)
+    model.layer4.requires_grad_(True)
+    assert not seen(model).head_only
+    half = backbone()
+    hold(half.conv1, half.layer1)
+    assert (seen(half).held, seen(half).head_only) == (5, False)
+
+
+@pytest.mark.parametrize("body", ["resnet18", "efficientnet_lite0"])
+def test_a_unet_on_a_held_encoder_is_frozen(body):
+    model = UNet(4, body, pretrained=False)
+    hold(model.body)
+    assert seen(model).head_only
 
 
 def test_what_is_held_is_said():
