@@ -24,7 +24,9 @@ def test_replicates_pool_the_sweeps_of_consecutive_seeds():
     assert found.low <= min(found.replicates)
     assert max(found.replicates) <= found.high
     assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
-    assert found.planned.sweep_steps == 180
+    # From 1 to 10 are seven and a half steps of the sixty; up to 1,000 there may be 14 more.
+    assert found.planned.sweep_steps == 3 * 74
+    assert suggest_lr(learner, end=10, seed=4, steps=60).planned.sweep_steps == 60
     assert "on 3 sweeps" in str(found)
     assert float(found) == found.lr == found.slice.stop
     assert suggest_lr(learner, replicates=1, seed=4, steps=60).replicates == ()
@@ -41,6 +43,80 @@ def test_without_a_seed_the_orders_differ_and_the_present_state_decides_them():
     assert not np.array_equal(first.curve.loss[:20], present.loss[:20])
 
 
+def clipped():
+    """Plain SGD with clipped gradients: at a rate of ten nothing has blown up yet."""
+    return make_learner(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=0.01
+    )
+
+
+def test_the_default_range_goes_on_until_the_loss_blows_up():
+    found = suggest_lr(clipped(), seed=0)
+    assert found.reliable
+    assert found.curve.lr[-1] > 10
+    assert 100 < found.cost.sweep_steps == len(found.curve) <= found.planned.sweep_steps == 124
+    short = suggest_lr(clipped(), seed=0, end=10.0)
+    assert len(short.curve) == short.planned.sweep_steps == 100
+    assert np.array_equal(short.curve.loss, found.curve.loss[:100])
+    assert any("had not blown up by 1.0e+01" in reason for reason in short.reasons)
+    assert found.lr > 2.5 * short.lr
+
+
+def test_a_range_that_is_the_callers_is_not_exceeded():
+    found = suggest_lr(clipped(), seed=0, end=2.0, steps=40)
+    assert (len(found.curve), found.curve.lr[-1]) == (40, pytest.approx(2.0))
+    assert not found.reliable
+
+
+def test_where_nothing_ever_blows_up_it_ends_at_a_thousand_with_a_doubt():
+    learner = make_learner(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=1e-6
+    )
+    found = suggest_lr(learner, seed=0)
+    assert 830 < found.curve.lr[-1] <= 1000  # one step more would be beyond
+    assert not found.reliable
+    assert found.lr is None or any("had not blown up by" in each for each in found.reasons)
+
+
+def test_sweeps_that_go_on_are_pooled():
+    found = suggest_lr(clipped(), seed=0, replicates=3)
+    alone = [suggest_lr(clipped(), seed=seed) for seed in range(3)]
+    assert found.replicates == tuple(each.lr for each in alone)
+    assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
+    assert found.planned.sweep_steps == 3 * 124
+    assert found.curve.lr[-1] > 10
+    assert found.reliable
+
+
+@pytest.mark.parametrize(
+    ("train_steps", "steps", "says"),
+    [(21, 50, "times the 21 of the training."), (80, 80, "% of the 80 of the training."),
+     (1000, 100, "10 % of the 1000 of the training."),
+     (4000, 100, "2 % of the 4000 of the training."), (None, 100, None)],
+)  # fmt: skip
+def test_asking_is_short_where_the_training_is_and_the_share_is_said(train_steps, steps, says):
+    found = suggest_lr(make_learner(), seed=0, train_steps=train_steps)
+    assert np.diff(np.log10(found.curve.lr)).mean() == pytest.approx(8 / (steps - 1))
+    assert found.planned.sweep_steps == steps + math.floor(2 / (8 / (steps - 1)) + 1e-9)
+    last = str(found).split("\n")[2]
+    if says is None:
+        assert "Asking took" not in last
+    else:
+        assert last.endswith(says)
+        assert f"Asking took {found.cost.steps} steps, " in last
+    asked = suggest_lr(make_learner(), seed=0, train_steps=train_steps, steps=70, end=10)
+    assert asked.planned.sweep_steps == 70
+
+
+def test_probes_count_in_the_share():
+    found = suggest_lr(make_learner(), seed=0, train_steps=100, probes=2, probe_steps=20)
+    assert f"Asking took {found.cost.sweep_steps + found.cost.probe_steps} steps, " in str(found)
+
+
+def test_a_curve_costs_nothing_to_read():
+    assert "Asking" not in str(suggest_lr(Curve(*sweep_like()), train_steps=40))
+
+
 def test_replicates_over_a_fixed_order_are_warned_of():
     learner = make_learner()
     learner.batches = list(learner.batches)
@@ -54,7 +130,7 @@ def test_the_cost_is_said_before_the_first_step(capsys, monkeypatch):
     learner = make_learner()
     assert not Console(stderr=True).is_terminal
     found = suggest_lr(
-        learner, replicates=2, probes=2, probe_steps=12, steps=40, seed=0, progress=True
+        learner, replicates=2, probes=2, probe_steps=12, steps=40, end=10, seed=0, progress=True
     )
     said = capsys.readouterr().err
     assert said.startswith(

@@ -30,7 +30,7 @@ def worded(node):
 
 def doubts():
     """Every sentence put among a suggestion's reasons, by where it stands in the code."""
-    for name in ("curves/suggestion.py", "training/probe.py"):
+    for name in ("curves/doubts.py", "training/probe.py"):
         for node in ast.walk(ast.parse((ROOT / "lrsuggest" / name).read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "reasons.append":
                 yield node.args[0]

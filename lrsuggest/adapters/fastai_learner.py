@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from lrsuggest.adapters.fastai_callbacks import Watch, acts, being_called
-from lrsuggest.adapters.fastai_optimizer import FastaiOptimizer, kinds, name_of, pace_kept
+from lrsuggest.adapters.fastai_optimizer import FastaiOptimizer, kind_of, kinds, pace_kept
 from lrsuggest.adapters.twins import twins
 from lrsuggest.errors import UserError
+from lrsuggest.training.detection import Kind
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.precision import Precision
 
@@ -58,6 +59,7 @@ class FastaiLearner(Learner):
         asking = being_called(x.cbs)
         self._x = x
         self._unfrozen = unfrozen
+        self._under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
         self._acting = [each for each in x.cbs if id(each) not in asking and acts(each)]
         self._fit: Any = None
         self._watch = Watch()
@@ -99,15 +101,24 @@ class FastaiLearner(Learner):
         return next((each for each in self._acting if name in kinds(each)), None)
 
     @property
-    def optimizer_name(self) -> str | None:
-        """One of "adamw", "adam", "sgd", or None for any other."""
+    def optimizer_kind(self) -> Kind:
+        """What the optimizer is: torch's within an OptimWrapper, or one of fastai's own."""
         wrapped = isinstance(self.optimizer, torch.optim.Optimizer)
-        return super().optimizer_name if wrapped else name_of(self._opt)
+        return super().optimizer_kind if wrapped else kind_of(self._opt)
 
     @property
     def detected_stage(self) -> str | None:
-        """Return "frozen" where the first weights do not train, "unfrozen" where they do anew."""
+        """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
         return super().detected_stage or ("unfrozen" if self._unfrozen else None)
+
+    @property
+    def continued(self) -> bool | None:
+        """As `Learner.continued`; plain SGD has no state, but a fit that is under way tells."""
+        return super().continued or self._under_way or None
+
+    def grouped(self) -> list[list[Tensor]]:
+        """Return the weights of each layer group."""
+        return [list(group) for group in self._opt.param_lists]
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

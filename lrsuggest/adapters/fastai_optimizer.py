@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from lrsuggest.training.detection import Kind, odd_sgd
+
 
 def kinds(thing: object) -> set[str]:
     """Return the names of an object's class and of all classes above it."""
@@ -60,18 +62,21 @@ class FastaiOptimizer:
             parameter.grad = None
 
 
-def name_of(opt: Any) -> str | None:
-    """Return "adamw", "adam" or "sgd" for a fastai optimizer that is one of them, else None.
+def kind_of(opt: Any) -> Kind:
+    """Return what a fastai optimizer is.
 
     An optimizer of fastai's is told by the functions its step is made of; its Adam decouples the
     weight decay unless told otherwise.
     """
-    if type(opt).__name__ != "Optimizer":
-        return None
+    if type(opt).__name__ != "Optimizer":  # Lookahead, or a person's own
+        return Kind(None, type(opt).__name__)
     steps = {getattr(step, "func", step).__name__ for step in opt.cbs}
     if "adam_step" in steps:
-        return "adamw" if "weight_decay" in steps else "adam"
-    return "sgd" if steps & {"sgd_step", "momentum_step"} else None
+        return Kind("adamw" if "weight_decay" in steps else "adam")
+    if not steps & {"sgd_step", "momentum_step"}:
+        made = sorted(step.removesuffix("_step") for step in steps if step.endswith("_step"))
+        return Kind(None, " and ".join(made) or "an optimizer of its own")
+    return Kind("sgd", odd_sgd([{"momentum": hypers.get("mom", 0.0)} for hypers in opt.hypers]))
 
 
 @contextlib.contextmanager

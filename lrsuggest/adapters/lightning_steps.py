@@ -108,6 +108,11 @@ class LightningLearner(Learner):
         self._trainer = trainer
         self._says_index = _takes_two(module.training_step)
 
+    @property
+    def continued(self) -> bool | None:
+        """As `Learner.continued`; steps that the trainer has made tell too."""
+        return super().continued or self._trainer.global_step > 0 or None
+
     def _autocast(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = self._trainer.precision_plugin.forward_context()
         return context

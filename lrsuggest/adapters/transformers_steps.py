@@ -87,9 +87,9 @@ class TrainersLearner(Learner):
             self.scaler.load_state_dict(accelerator.scaler.state_dict())
 
     @property
-    def detected_stage(self) -> str | None:
-        """As `Learner.detected_stage`; PEFT's adapters train all along a frozen body."""
-        return None if hasattr(self.model, "peft_config") else super().detected_stage
+    def continued(self) -> bool | None:
+        """As `Learner.continued`; steps that the Trainer has made tell too."""
+        return super().continued or self.trainer.state.global_step > 0 or None
 
     def endless(self) -> Iterator[Any]:
         """As `Learner.endless`, from the same epoch at every call."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.curve import Curve, Ended, Floats
 from lrsuggest.curves.heuristics import FEWEST_POINTS, Abstention, Reason
 from lrsuggest.curves.smoothing import noise, smooth
 
@@ -19,6 +19,7 @@ _LOST = 0.5  # share of the fall still held where the rise is half done
 _HEAD_DECADES = 1.0  # of the sweep that show where the loss starts
 UNSEEN = -9.0
 _NOISE_LIMIT = 3.0  # standard deviations of one step's loss that make a blow-up
+_STAYS = 2  # steps at the end: one is taken for an outlier
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,71 @@ def landmarks(curve: Curve) -> Landmarks | Abstention:
     reason, nor is a loss that stays level and then rises, as that of a trained network does: how
     high it may go is told all the same. What follows a blow-up changes nothing.
     """
+    found = _measure(curve)
+    if isinstance(found, Abstention):
+        return found
+    lr, loss, calm, end = found.lr, found.loss, found.calm, found.end
+    x = np.log10(lr)
+    if end < FEWEST_POINTS or x[end - 1] - x[0] < _HEAD_DECADES:
+        return Abstention(Reason.RISING)
+    blow_up = float(x[end]) if end < len(x) else float(2 * x[-1] - x[-2])
+    x, loss = x[:end], loss[:end]
+    smoothed = loss if curve.smoothed else smooth(lr[:end], loss, "gaussian")
+    bottom = int(np.argmin(smoothed))
+    fall = found.start - float(smoothed[bottom])
+    if bottom < found.head or not fall > found.tiny:
+        if np.ptp(calm) <= found.tiny:
+            return Abstention(Reason.FLAT)
+        return Landmarks(float(x[bottom]), float(x[bottom]), blow_up, blow_up, UNSEEN)
+    before = np.flatnonzero(smoothed[: bottom + 1] > found.start - _DONE * fall)
+    after = np.flatnonzero(smoothed[bottom:] > found.start - _LOST * fall)
+    return Landmarks(
+        descended=float(x[before[-1]]) if len(before) else float(x[0]),
+        bottom=float(x[bottom]),
+        rising=float(x[bottom + after[0]]) if len(after) else blow_up,
+        blow_up=blow_up,
+        clarity=float(np.log10(fall / found.step)),
+    )
+
+
+def blows_up(curve: Curve) -> bool:
+    """Say whether the highest useful rate was seen.
+
+    It was where the test ended for a blow-up or met a loss that is not finite, or where the loss
+    stays above its start by more than noise at the curve's end, in two steps at least.
+    """
+    if curve.ended in (Ended.DIVERGED, Ended.NON_FINITE) or not np.isfinite(curve.loss).all():
+        return True
+    found = _measure(curve)
+    return not isinstance(found, Abstention) and found.end <= len(found.loss) - _STAYS
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The steps that were made, up to the first loss that is not finite.
+
+    Attributes:
+        lr: their rates.
+        loss: their losses.
+        calm: the median of each loss and its neighbours.
+        head: how many of them show where the loss starts.
+        start: their median.
+        tiny: a difference that is none.
+        step: standard deviation of one step's loss.
+        end: from which step on the loss stays above its start by more than noise.
+    """
+
+    lr: Floats
+    loss: Floats
+    calm: Floats
+    head: int
+    start: float
+    tiny: float
+    step: float
+    end: int
+
+
+def _measure(curve: Curve) -> _Measured | Abstention:
     from scipy import ndimage
 
     lr, loss = curve.lr[~curve.skipped], curve.loss[~curve.skipped]
@@ -72,23 +138,4 @@ def landmarks(curve: Curve) -> Landmarks | Abstention:
     step = max(noise(loss[: max(head, lowest + 1)]), tiny)
     below = np.flatnonzero(calm <= start + _NOISE_LIMIT * step)
     end = int(below[-1]) + 1 if len(below) else 0
-    if end < FEWEST_POINTS or x[end - 1] - x[0] < _HEAD_DECADES:
-        return Abstention(Reason.RISING)
-    blow_up = float(x[end]) if end < len(x) else float(2 * x[-1] - x[-2])
-    x, loss = x[:end], loss[:end]
-    smoothed = loss if curve.smoothed else smooth(lr[:end], loss, "gaussian")
-    bottom = int(np.argmin(smoothed))
-    fall = start - float(smoothed[bottom])
-    if bottom < head or not fall > tiny:
-        if np.ptp(calm) <= tiny:
-            return Abstention(Reason.FLAT)
-        return Landmarks(float(x[bottom]), float(x[bottom]), blow_up, blow_up, UNSEEN)
-    before = np.flatnonzero(smoothed[: bottom + 1] > start - _DONE * fall)
-    after = np.flatnonzero(smoothed[bottom:] > start - _LOST * fall)
-    return Landmarks(
-        descended=float(x[before[-1]]) if len(before) else float(x[0]),
-        bottom=float(x[bottom]),
-        rising=float(x[bottom + after[0]]) if len(after) else blow_up,
-        blow_up=blow_up,
-        clarity=float(np.log10(fall / step)),
-    )
+    return _Measured(lr, loss, calm, head, start, tiny, step, end)

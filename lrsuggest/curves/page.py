@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from lrsuggest.curves import sheet
 from lrsuggest.curves.drawing import draw_suggestion, leave_room, marks
-from lrsuggest.curves.heuristics import Abstention, Context
+from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.curves.svg import figure, glyph
@@ -96,7 +96,7 @@ def _readings(found: Suggestion) -> Iterator[_Reading]:
         )  # fmt: skip
     for name, each in HEURISTICS.items():
         if name not in found.candidates and each.origin != "constant":
-            answer = each(found.curve, Context(stage=found.stage))
+            answer = each(found.curve, found.context)
             reason = answer.reason.value if isinstance(answer, Abstention) else "No usable rate."
             yield _Reading(
                 name, each.source, Markup(), followed=name == found.heuristic, reason=reason

@@ -2,14 +2,13 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lrsuggest.curves.consensus import eighty
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.doubts import WITNESSES, Seen, doubts
 from lrsuggest.curves.drawing import draw_suggestion, leave_room
 from lrsuggest.curves.heuristics import Abstention, Context, is_rate
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
-_WITNESSES = ("steepest_gaussian", "min_10")
-_AGREEMENT_DECADES = 1.5  # witnesses further apart than this disagree
 _HALF_DECADE = 10**0.5
 
 
@@ -40,6 +37,11 @@ class Cost:
     probe_steps: int = 0
     valid_passes: int = 0
     valid_batches: int | None = 0
+
+    @property
+    def steps(self) -> int:
+        """All optimizer steps."""
+        return self.sweep_steps + self.probe_steps
 
     def __str__(self) -> str:
         batches = "" if self.valid_batches is None else f" ({self.valid_batches} batches)"
@@ -62,11 +64,13 @@ class Suggestion:
             way, steepest_gaussian and min_10.
         high: upper end of the same.
         candidates: every reading but the constants by name; those that abstained are left out.
-        reliable: whether nothing about the curve speaks against the rate.
+        reliable: whether nothing speaks against the rate, of what was measured and of what is known
+            of the training.
         reasons: sentences on what does, or on why there is no rate.
         curve: what was read; of several sweeps, their pool.
         heuristic: the name of the reading that gave `lr`, or, with probes, their first rate.
-        stage: the training stage it is meant for, where known.
+        context: what was known beside the curve.
+        seen: what the learner showed of itself.
         fallback: what `float` gives for an abstention, if the caller named one.
         replicates: the reading's pick from each of several sweeps alone, None where it abstained;
             empty for one sweep.
@@ -75,8 +79,6 @@ class Suggestion:
             broken off as clearly worse.
         cost: what was spent.
         planned: what could have been spent at most, known before the first step.
-        schedule: "one_cycle" or "constant" where the caller named one; None means one-cycle.
-        train_steps: optimizer steps of the planned training, where known.
     """
 
     lr: float | None
@@ -87,14 +89,28 @@ class Suggestion:
     reasons: tuple[str, ...]
     curve: Curve
     heuristic: str = DEFAULT_HEURISTIC
-    stage: str | None = None
+    context: Context = field(default_factory=Context)
+    seen: Seen = field(default_factory=Seen)
     fallback: float | None = None
     replicates: tuple[float | None, ...] = ()
     probes: tuple[tuple[float, float], ...] = ()
     cost: Cost = Cost()
     planned: Cost = Cost()
-    schedule: str | None = None
-    train_steps: int | None = None
+
+    @property
+    def stage(self) -> str | None:
+        """The training stage it is meant for, where known."""
+        return self.context.stage
+
+    @property
+    def schedule(self) -> str | None:
+        """What the caller named, "one_cycle" or "constant"; None means one-cycle."""
+        return self.context.schedule
+
+    @property
+    def train_steps(self) -> int | None:
+        """Optimizer steps of the planned training, where known."""
+        return self.context.train_steps
 
     def __float__(self) -> float:
         """Return the rate.
@@ -182,6 +198,7 @@ def suggest(
     heuristic: str = DEFAULT_HEURISTIC,
     fallback: float | None = None,
     sweeps: Sequence[Curve] = (),
+    seen: Seen = Seen(),  # noqa: B008
 ) -> Suggestion:
     """Read a curve with every heuristic and suggest one's rate.
 
@@ -191,6 +208,7 @@ def suggest(
         heuristic: the reading to follow.
         fallback: what `float` of an abstention is to give.
         sweeps: the range tests that `curve` was pooled from, each read alone for the spread.
+        seen: what a learner shows of itself.
 
     Raises:
         UserError: the heuristic is not registered, or the fallback is no rate.
@@ -214,30 +232,15 @@ def suggest(
     if isinstance(pick, Abstention):
         return Suggestion(
             None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
-            context.stage, fallback, picks, schedule=context.schedule,
-            train_steps=context.train_steps,
+            context, seen, fallback, picks,
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]
-    if curve.ended == Ended.COMPLETED and not np.isfinite(curve.loss).all():
-        at = curve.lr[int(np.argmin(np.isfinite(curve.loss)))]
-        reasons.append(f"The loss at {at:.1e} is not finite: only what comes before it was read.")
-    if curve.ended == Ended.DATA_RAN_OUT:
-        reasons.append(curve.ended.sentence)
-    doubt = everything["min_10"]
-    if isinstance(doubt, Abstention):  # the consensus gives a rate still, from what else it sees
-        reasons.append(doubt.reason.value)
-    both = [candidates[name] for name in _WITNESSES if name in candidates]
-    if both and np.log10(max(both) / min(both)) > _AGREEMENT_DECADES:
-        reasons.append(f"Steepest slope and minimum disagree: {min(both):.1e} to {max(both):.1e}.")
+    reasons += doubts(curve, context, seen, everything, picks)
+    both = [candidates[name] for name in WITNESSES if name in candidates]
     found = [each for each in picks if each is not None]
-    if found and np.log10(max(found) / min(found)) > _AGREEMENT_DECADES:
-        reasons.append(f"The sweeps disagree: {min(found):.1e} to {max(found):.1e}.")
-    if 2 * len(found) < len(picks):
-        reasons.append(f"Alone, {len(picks) - len(found)} of the {len(picks)} sweeps give no rate.")
     ends = eighty(curve, context) if heuristic == "consensus" else None
     around = [pick, *found, *(ends or (*both, pick / _HALF_DECADE, pick * _HALF_DECADE))]
     return Suggestion(
         pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
-        context.stage, fallback, picks, schedule=context.schedule,
-        train_steps=context.train_steps,
+        context, seen, fallback, picks,
     )  # fmt: skip

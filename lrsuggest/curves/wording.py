@@ -4,13 +4,13 @@ import math
 from typing import TYPE_CHECKING
 
 from lrsuggest.curves.consensus import RULE
+from lrsuggest.curves.doubts import LENGTHS
 from lrsuggest.curves.heuristics import Reason
 
 if TYPE_CHECKING:
     from lrsuggest.curves.suggestion import Suggestion
 
 MEANT, HELD = 80, 72  # per cent; docs/consensus.md, "80 % interval", and a test beside it
-LENGTHS = 40, 480  # optimizer steps of the shortest and longest recorded task; a test beside it
 USUAL = f"{10**RULE.prior_adam:.1g} for Adam, {10**RULE.prior_sgd:.1g} for SGD"
 
 
@@ -43,7 +43,7 @@ def sure(found: "Suggestion") -> str:
             f"tasks it did in {HELD} %"
         )
         if found.stage == "frozen":
-            worth += ", and in far fewer where, as here, only a head trains"
+            worth += f", and in far fewer where, as here, only a head trains{_held(found)}"
         short, long = LENGTHS
         if found.train_steps is not None and not short <= found.train_steps <= long:
             worth += f"; their runs had {short} to {long} steps, yours has {found.train_steps}"
@@ -58,17 +58,45 @@ def sure(found: "Suggestion") -> str:
                 "so this is no lower than its maximum for a one-cycle"
             )
     if found.reliable:
-        return f"Reliable: nothing about the curve speaks against it. {worth}."
+        return f"Reliable: nothing {_about(found)} speaks against it. {worth}."
     return f"Not reliable, for the reasons below. {worth}."
+
+
+def _about(found: "Suggestion") -> str:
+    """Say what was looked at."""
+    return "about the curve" if found.cost.steps == 0 else "about the curve or the training"
+
+
+def _held(found: "Suggestion") -> str:
+    """Say how many weight layers do not train, where there are such."""
+    seen = found.seen
+    if not seen.held:
+        return ""
+    return f" ({seen.held} of {seen.layers} weight layers {'is' if seen.held == 1 else 'are'} held)"
 
 
 def why(found: "Suggestion") -> str:
     """Say what it rests on: doubts first, then the reading followed and how others stand to it."""
     doubts = " ".join(found.reasons)
     if found.lr is None:
-        return f"Why: {doubts} {_otherwise(found)}"
-    read = f"read by {found.heuristic}{_repeats(found)}{_others(found)}."
+        return f"Why: {doubts} {_otherwise(found)}{_asked(found)}"
+    read = f"read by {found.heuristic}{_repeats(found)}{_others(found)}.{_asked(found)}"
     return f"Why: {doubts} {read[0].upper()}{read[1:]}" if doubts else f"Why: {read}"
+
+
+def _asked(found: "Suggestion") -> str:
+    """Say what was seen of a body held, and what asking cost against the training it is for."""
+    partly = found.seen.held and found.stage != "frozen" and not found.seen.holds_much
+    said = f" Not all of it trains{_held(found)}." if partly else ""
+    steps, training = found.cost.steps, found.train_steps
+    if not steps or training is None:
+        return said
+    share = steps / training
+    if share > 1:
+        much = f"{share:.1f} times"
+    else:
+        much = f"{100 * share:.0f} % of" if share >= 0.01 else "under 1 % of"
+    return f"{said} Asking took {steps} steps, {much} the {training} of the training."
 
 
 def _otherwise(found: "Suggestion") -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.training import detection
 from lrsuggest.training.precision import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -154,16 +155,34 @@ class Learner:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
     @property
+    def optimizer_kind(self) -> detection.Kind:
+        """What the optimizer is."""
+        return detection.kind_of(self.optimizer)
+
+    @property
     def optimizer_name(self) -> str | None:
         """One of "adamw", "adam", "sgd", or None for any other."""
-        name = type(self.optimizer).__name__.lower()
-        return name if name in ("adamw", "adam", "sgd") else None
+        return self.optimizer_kind.name
+
+    @property
+    def layers(self) -> detection.Layers:
+        """Which weight layers train; those of a group whose rate is zero are held."""
+        pairs = zip(self.grouped(), self.group_ratios(), strict=True)
+        return detection.layers(self.model, (p for group, r in pairs if r > 0 for p in group))
 
     @property
     def detected_stage(self) -> str | None:
-        """Return "frozen" where the first weights (not norms or biases) do not train, else None."""
-        first = next((p for p in self.model.parameters() if p.ndim > 1), None)
-        return "frozen" if first is not None and not first.requires_grad else None
+        """Return "frozen" where all but the last weight layers are held, else None."""
+        return "frozen" if self.layers.head_only else None
+
+    @property
+    def continued(self) -> bool | None:
+        """Return True where this training went on before, None where nothing tells."""
+        return detection.continued(self.optimizer)
+
+    def grouped(self) -> list[list[Tensor]]:
+        """Return the weights of each of the optimizer's groups."""
+        return [list(group["params"]) for group in self.optimizer.param_groups]
 
     @property
     def lr(self) -> float:

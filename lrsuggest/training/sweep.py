@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
 from lrsuggest.training.learner import Learner, whole
 from lrsuggest.training.snapshot import Snapshot, generators
@@ -73,6 +75,7 @@ def lr_find(
     start: float = 1e-7,
     end: float = 10.0,
     steps: int = 100,
+    furthest: float | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> Curve:
@@ -87,6 +90,9 @@ def lr_find(
         start: first rate.
         end: last rate.
         steps: optimizer steps planned; the test stops early when the loss blows up.
+        furthest: where the loss has not blown up by the end, go on to higher rates, in the same
+            ratio a step, until it does or this rate is reached; None ends there. The curve begins
+            as if all those rates had been planned at once.
         seed: seed of data order and dropout; None goes on from the present state.
         progress: show a bar with the time left on standard error.
 
@@ -98,12 +104,13 @@ def lr_find(
         raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
     whole("steps", steps, 2)
     _refuse_several(learner)
-    rates = np.geomspace(start, end, steps)
+    rates = grid(start, end, steps, furthest)
+    most = len(rates)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
-    losses = torch.full((steps,), math.nan, device=learner.device)
+    losses = torch.full((most,), math.nan, device=learner.device)
     # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
-    on_host = np.full(steps, math.nan) if look_every == 1 else None
-    skipped = np.zeros(steps, bool)
+    on_host = np.full(most, math.nan) if look_every == 1 else None
+    skipped = np.zeros(most, bool)
     done, ceiling = 0, math.inf
     verdict: tuple[int, Ended] | None = None
     with Snapshot(learner) as snapshot:
@@ -122,7 +129,7 @@ def lr_find(
         batches = learner.endless()
         with learner.training():
             scaled = learner.scaler.is_enabled()
-            for index in counted(steps, progress, "range test"):
+            for index in counted(most, progress, "range test"):
                 learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if scaled else 0.0
                 loss = learner.step(batches)
@@ -138,14 +145,46 @@ def lr_find(
                     if done == _FEWEST_BEFORE_STOP:
                         start_loss, least = _start_and_least_span(on_host[:done])
                         ceiling = start_loss + 2 * least
-                if look or done == steps:
+                    look = look or done > steps
+                if look or done in (steps, most):
                     seen = losses.cpu().double().numpy() if on_host is None else on_host
                     verdict = stop_at(seen[:done])
+                    if most > steps:
+                        until = verdict[0] if verdict else done
+                        verdict = _risen(rates, seen, skipped, steps, until) or verdict
                     if verdict:
                         break
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
     return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
+
+
+def grid(start: float, end: float, steps: int, furthest: float | None = None) -> Floats:
+    """Return a range test's rates: so many from start to end, then in the same ratio to furthest.
+
+    Returns:
+        shape (steps,) or more, rising; none but the first `steps` exceeds `furthest`.
+    """
+    rates = np.geomspace(start, end, steps)
+    if furthest is None or furthest <= end:
+        return rates
+    step = math.log(end / start) / (steps - 1)
+    more = math.floor(math.log(furthest / end) / step + 1e-9)
+    return np.append(rates, np.minimum(end * np.exp(step * np.arange(1, more + 1)), furthest))
+
+
+def _risen(
+    rates: Floats, loss: Floats, skipped: NDArray[np.bool_], least: int, most: int
+) -> tuple[int, Ended] | None:
+    """Return the step, of `least` to `most` made, at which the loss has blown up; None for not yet.
+
+    Where the range goes on by itself it need not go as far as the stop rule would have it: once
+    the loss stays above its start by more than noise, what follows changes no reading of ours.
+    """
+    for n in range(least, most + 1):
+        if blows_up(Curve(rates[:n], loss[:n], skipped=skipped[:n])):
+            return n - 1, Ended.DIVERGED
+    return None
 
 
 def _refuse_several(learner: Learner) -> None:

@@ -34,7 +34,7 @@ with warnings.catch_warnings():
     from fastai.learner import Callback, Learner
     from fastai.losses import CrossEntropyLossFlat
     from fastai.metrics import accuracy
-    from fastai.optimizer import SGD, Adam, OptimWrapper, RMSProp, ranger
+    from fastai.optimizer import SGD, Adam, Lamb, Larc, OptimWrapper, RAdam, RMSProp, ranger
     from fastai.torch_core import params
 
 pytestmark = [
@@ -296,6 +296,33 @@ def test_nothing_has_changed_when_the_data_or_the_model_fail(tmp_path):
 def test_it_tells_the_optimizer(tmp_path, settings, name):
     with borrowed(make(tmp_path, **settings)) as learner:
         assert learner.optimizer_name == name
+
+
+@pytest.mark.parametrize(
+    ("opt_func", "named"),
+    [(Adam, None), (RAdam, "radam"), (RMSProp, "rms_prop"), (Larc, "larc"), (Lamb, "lamb"),
+     (ranger, "Lookahead"), (SGD, "SGD without momentum"), (partial(SGD, mom=0.9), None),
+     (partial(OptimWrapper, opt=torch.optim.Adadelta), "Adadelta")],
+)  # fmt: skip
+def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path, opt_func, named):
+    with borrowed(make(tmp_path, opt_func=opt_func, lr=1e-3)) as learner:
+        found = learner.optimizer_kind.unrecorded
+    assert found == named if named is None else named in found
+
+
+@pytest.mark.parametrize("opt_func", [SGD, Adam])
+def test_it_tells_that_the_training_went_on_before(tmp_path, opt_func):
+    learn = make(tmp_path, opt_func=opt_func)
+    with borrowed(learn) as learner:
+        assert learner.continued is None
+    asks = Asks("before_batch", partial(suggest_lr, steps=30), at=5)
+    learn.fit(1, cbs=asks)
+    assert any(each.startswith("This training went on before") for each in asks.done.reasons)
+    assert not asks.done.reliable
+    learn = make(tmp_path, opt_func=opt_func)
+    asks = Asks("before_batch", partial(suggest_lr, steps=30), at=1)
+    learn.fit(1, cbs=asks)
+    assert not any(each.startswith("This training went on before") for each in asks.done.reasons)
 
 
 @pytest.mark.parametrize("setup", ["plain", "torch's"])

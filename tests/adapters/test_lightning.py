@@ -344,6 +344,30 @@ def test_it_tells_the_optimizer(tmp_path, optimizer, name):
         assert learner.optimizer_name == name
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_it_tells_that_the_training_went_on_before(tmp_path, optimizer):
+    asks = Asks("on_train_batch_start", partial(suggest_lr, steps=30), at=5)
+    pair = make(tmp_path, Module(make=optimizer), callbacks=[asks])
+    first = suggest_lr(pair, steps=30)
+    assert not any(each.startswith("This training went on before") for each in first.reasons)
+    pair[0].fit(pair[1])
+    for found in (asks.done, suggest_lr(pair, steps=30)):
+        assert any(each.startswith("This training went on before") for each in found.reasons)
+        assert not found.reliable
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "named"),
+    [(torch.optim.AdamW, None), (torch.optim.Adadelta, "Adadelta"),
+     (partial(torch.optim.SGD, momentum=0.9, nesterov=True), "SGD with Nesterov momentum")],
+)  # fmt: skip
+def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path, optimizer, named):
+    found = suggest_lr(make(tmp_path, Module(make=optimizer)), steps=30)
+    said = [each for each in found.reasons if each.startswith("No recorded task trained with")]
+    assert len(said) == (named is not None)
+    assert all(f" {named}, so" in each for each in said)
+
+
 class Bodied(Module):
     backbone = property(lambda self: self.body)
 

@@ -112,7 +112,7 @@ def test_it_finds_a_rate_that_trains_well(tmp_path):
 @setups
 def test_the_sweep_makes_the_steps_that_train_would_make(tmp_path, setup):
     """The same rates given to the Trainer's own loop bring the same losses, bit for bit."""
-    curve = suggest_lr(make(tmp_path, **setup()), steps=12).curve
+    curve = suggest_lr(make(tmp_path, **setup()), steps=12, end=10).curve
     trainer = make(tmp_path, kind=Watched, **setup())
     trainer.plan = curve.lr
     trainer.train()
@@ -266,6 +266,32 @@ def test_it_tells_the_stage(tmp_path):
     for parameter in trainer.model.bert.parameters():
         parameter.requires_grad_(False)
     assert suggest_lr(trainer, steps=12).stage == "frozen"
+    trainer.model.peft_config = {}  # adapters are no head, and a head beside them is not alone
+    with borrowed(trainer) as learner:
+        assert learner.detected_stage is None
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
+def test_it_tells_that_the_training_went_on_before(tmp_path, optim):
+    trainer = make(tmp_path, optim=optim, max_steps=4)
+    with borrowed(trainer) as learner:
+        assert learner.continued is None
+    asks = hf.Asks("on_step_end", lambda: suggest_lr(trainer, steps=12), at=2)
+    trainer.add_callback(asks)
+    trainer.train()
+    with borrowed(trainer) as learner:
+        assert learner.continued is True
+    assert any(each.startswith("This training went on before") for each in asks.answer.reasons)
+    assert not asks.answer.reliable
+
+
+def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path):
+    for optim, named in (("adagrad", "Adagrad"), ("rmsprop", "RMSprop"), ("adamw_torch", None)):
+        trainer = make(tmp_path, optim=optim)
+        for _ in range(2):  # also as accelerate has wrapped it
+            with borrowed(trainer) as learner:
+                assert learner.optimizer_kind.unrecorded == named
+            trainer.train()
 
 
 @pytest.mark.parametrize(
@@ -416,7 +442,7 @@ def test_replicates_see_other_orders(tmp_path):
 
 def test_an_epoch_shorter_than_a_step(tmp_path):
     few = partial(make, tmp_path, train_dataset=EXAMPLES[:8], gradient_accumulation_steps=4)
-    curve = suggest_lr(few(), steps=12).curve
+    curve = suggest_lr(few(), steps=12, end=10).curve
     trainer = few(kind=Watched)
     trainer.plan = curve.lr
     trainer.train()
@@ -447,7 +473,7 @@ class Stream(torch.utils.data.IterableDataset):
 
 def test_a_stream_that_is_told_the_epoch(tmp_path):
     trainer = make(tmp_path, train_dataset=Stream(), max_steps=12)
-    found = unchanged(trainer, steps=12)
+    found = unchanged(trainer, steps=12, end=10)
     assert trainer.train_dataset.epoch == 0
     watched = make(tmp_path, train_dataset=Stream(), max_steps=12, kind=Watched)
     watched.plan = found.curve.lr

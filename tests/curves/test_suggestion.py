@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
 from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.doubts import LENGTHS
 from lrsuggest.curves.heuristics import STAGES, Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import suggest
-from lrsuggest.curves.wording import HELD, LENGTHS, MEANT
+from lrsuggest.curves.wording import HELD, MEANT
 from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.tuning import intervals, read_folds
 
@@ -45,9 +46,13 @@ def test_the_rate_always_lies_in_its_interval(seed, shift, stage):
 def test_three_lines_say_what_how_sure_and_why():
     found = suggest_lr(Curve(*sweep_like(noise=0.02)), stage="unfrozen")
     what, sure, why = str(found).split("\n")
+    assert sure.startswith("Not reliable, for the reasons below.")
+    assert why.startswith("Why: The body is pretrained: of nine rates called reliable on held-out")
     low, lr, high = (f"{rate:.2g}" for rate in (found.low, found.lr, found.high))
     assert what.startswith(f"Maximum learning rate {lr}, plausibly {low} to {high}; over layer gro")
     assert what.endswith(f"{found.slice.start:.2g} to {lr}.")
+    found = suggest_lr(found.curve)
+    _, sure, why = str(found).split("\n")
     assert sure.startswith("Reliable: nothing about the curve speaks against it.")
     assert "only a head trains" not in sure
     others = {k: v for k, v in found.candidates.items() if k != "consensus"}

@@ -236,6 +236,80 @@ def test_a_range_that_cannot_be_is_refused(settings, says):
         lr_find(make_learner(), **settings)
 
 
+def clipped(momentum=0.0, **settings):
+    """Plain SGD whose clipped gradients move little at a rate of ten."""
+    return make_learner(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=momentum),
+        clip_norm=0.1, **settings,
+    )  # fmt: skip
+
+
+FURTHER = {
+    "clipped": clipped,
+    "clipped, momentum": lambda: clipped(0.9),
+    "clipped, fp16": lambda: clipped(precision="fp16"),
+    "clipped, two groups": lambda: make_learner(
+        optimizer=lambda m: torch.optim.SGD(
+            [{"params": m[0].parameters(), "lr": 1e-2}, {"params": m[4].parameters()}], lr=0.1
+        ),
+        clip_norm=0.1,
+    ),
+    "blows up in time": make_learner,
+}
+
+
+@pytest.mark.parametrize("make", FURTHER.values(), ids=FURTHER)
+def test_beyond_the_range_it_goes_on_as_if_the_longer_one_had_been_asked_for(monkeypatch, make):
+    short, further = (lr_find(make(), seed=3, furthest=f) for f in (None, 1e3))
+    rates = sweep.grid(1e-7, 10, 100, 1e3)
+    longer = lr_find(make(), seed=3, steps=len(rates), end=float(rates[-1]))
+    np.testing.assert_array_equal(further.loss[: len(short)], short.loss)
+    np.testing.assert_array_equal(further.loss, longer.loss[: len(further)])
+    np.testing.assert_allclose(further.lr, longer.lr[: len(further)], rtol=1e-12)
+    assert further.ended is Ended.DIVERGED
+    # A device that is looked at every so many steps gives the same curve.
+    for look_every in (7, 10, 1000):
+        monkeypatch.setattr(sweep, "_LOOK_EVERY", {"cpu": look_every})
+        looked = lr_find(make(), seed=3, furthest=1e3)
+        assert (looked.ended, len(looked)) == (further.ended, len(further))
+        np.testing.assert_array_equal(looked.loss, further.loss)
+
+
+def test_it_goes_on_only_where_the_loss_has_not_blown_up_and_no_step_too_far():
+    assert lr_find(clipped(), seed=3).ended is Ended.COMPLETED
+    for furthest in (None, 10.0, 5.0):
+        assert len(lr_find(clipped(), seed=3, furthest=furthest)) == 100
+    learner = clipped()
+    steps = []
+    learner.optimizer.register_step_pre_hook(lambda *_: steps.append(1))
+    curve = lr_find(learner, seed=3, furthest=1e3)
+    assert 100 < len(curve) == len(steps)
+    assert curve.lr[-1] <= 1e3
+
+
+def test_what_never_blows_up_is_swept_to_the_furthest_rate():
+    learner = quadratic()
+    learner.loss_fn = lambda output, target: torch.tanh((output * 1e-6).mean() - target.mean())
+    curve = lr_find(learner, start=1e-3, end=1e-1, steps=21, furthest=1e1)
+    assert curve.ended is Ended.COMPLETED
+    np.testing.assert_allclose(curve.lr, np.geomspace(1e-3, 10, 41))
+
+
+@given(st.floats(-9, 0), st.floats(0.1, 9), st.integers(2, 300), st.floats(-1, 4))
+def test_the_grid_keeps_its_ratio_beyond_the_end_up_to_the_furthest(low, decades, steps, more):
+    start, end = 10**low, 10 ** (low + decades)
+    rates = sweep.grid(start, end, steps, 10 ** (low + decades + more))
+    np.testing.assert_array_equal(rates[:steps], np.geomspace(start, end, steps))
+    gaps = np.diff(np.log10(rates))
+    assert (gaps > 0).all()
+    np.testing.assert_allclose(gaps[:-1], decades / (steps - 1), rtol=1e-6)
+    if more > 0:
+        assert rates[-1] <= 10 ** (low + decades + more) * (1 + 1e-12)
+        assert low + decades + more - np.log10(rates[-1]) < decades / (steps - 1) + 1e-9
+    else:
+        assert len(rates) == steps
+
+
 def test_a_progress_bar_is_drawn_on_a_terminal():
     code = (
         "import torch; from lrsuggest import Learner, lr_find; m = torch.nn.Linear(1, 1)\n"
