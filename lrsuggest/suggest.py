@@ -9,10 +9,17 @@ import numpy as np
 
 from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context, is_rate
+from lrsuggest.curves.given import a, number, shown, whole
+from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
-from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, suggest
+from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
+
+_TAKEN = (
+    "a lrsuggest or fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer "
+    "or a Curve"
+)
+_WRAP = "model: suggest_lr(Learner(model, loss_fn, batches, optimizer))"
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
 
 def suggest_lr(
     x: "Learner | Curve | Any",
-    *,
+    *more: Any,
     batches: Any = None,
     valid: Any = None,
     optimizer: str | None = None,
@@ -36,9 +43,9 @@ def suggest_lr(
     replicates: int = 1,
     probes: int = 0,
     probe_steps: int | None = None,
-    start: float = 1e-7,
-    end: float = 10.0,
-    steps: int = 100,
+    start: float | None = None,
+    end: float | None = None,
+    steps: int | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> Suggestion:
@@ -51,7 +58,8 @@ def suggest_lr(
 
     Args:
         x: a `Learner`, a fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer, or
-            a recorded `Curve`.
+            a recorded `Curve`, which takes nothing of what a sweep alone could use.
+        more: nothing; what stands here is answered with how to give it.
         batches: data to sweep on, where a framework's object has none or others are wanted: a
             DataLoader, or whatever `fit` takes (for Lightning also a LightningDataModule).
         valid: data for probes to be judged on, likewise.
@@ -71,9 +79,9 @@ def suggest_lr(
             between them, judged on `learner.valid` if there is one.
         probe_steps: optimizer steps of each probe; by default train_steps // probes, so that all
             together cost at most one training, or what one sweep costs if train_steps is unknown.
-        start: first rate of the sweep.
-        end: last rate of the sweep.
-        steps: optimizer steps of each sweep.
+        start: first rate of the sweep, 1e-7 if not given.
+        end: last rate of the sweep, 10 if not given.
+        steps: optimizer steps of each sweep, 100 if not given.
         seed: seed of data order and dropout in sweeps and probes; None goes on from the present
             state.
         progress: show progress bars on standard error, and first what all this will cost at most.
@@ -81,29 +89,42 @@ def suggest_lr(
     Raises:
         UserError: x is none of these, or a value is out of range.
     """
-    if isinstance(x, Curve):
-        for name, value, none in (
-            ("replicates", replicates, 1), ("probes", probes, 0),
-            ("probe_steps", probe_steps, None), ("batches", batches, None), ("valid", valid, None),
-        ):  # fmt: skip
-            if value is not none and value != none:
-                raise UserError(
-                    f"{name}={value} needs a Learner to train; a Curve can only be read, so leave "
-                    f"{name} out"
-                )
-        context = Context(optimizer, stage, train_steps, batch_size, schedule)
-        return suggest(x, context, heuristic=heuristic, fallback=fallback)
-
-    from lrsuggest.training.learner import whole
-
+    if more:
+        raise UserError(_several(x, more))
+    context = Context(optimizer, stage, train_steps, batch_size, schedule)
+    asked(heuristic, fallback)
     whole("replicates", replicates, 1)
     whole("probes", probes, 0)
-    whole("steps", steps, 2)
-    if probe_steps is not None and not probes:
-        raise UserError(f"probe_steps={probe_steps} says how long probes are; give probes too")
-    from lrsuggest.training import probe
-    from lrsuggest.training.sweep import lr_find
+    if isinstance(x, Curve):
+        for name, value, needless in (
+            ("replicates", replicates, 1), ("probes", probes, 0), ("progress", progress, False),
+            *((name, value, None) for name, value in {
+                "probe_steps": probe_steps, "batches": batches, "valid": valid, "start": start,
+                "end": end, "steps": steps, "seed": seed,
+            }.items()),
+        ):  # fmt: skip
+            if value is not needless and (needless is None or value != needless):
+                raise UserError(
+                    f"{name}={shown(value)} needs a Learner to train; a Curve can only be read, "
+                    f"so leave {name} out"
+                )
+        return suggest(x, context, heuristic=heuristic, fallback=fallback)
 
+    if probe_steps is not None and not probes:
+        raise UserError(
+            f"probe_steps={shown(probe_steps)} says how long probes are; give probes too"
+        )
+    if seed is not None:
+        seed = whole("seed", seed, None)
+    swept: dict[str, Any] = {
+        name: value
+        for name, value in (("start", start), ("end", end), ("steps", steps))
+        if value is not None
+    }
+    from lrsuggest.training import probe
+    from lrsuggest.training.sweep import checked_range, lr_find
+
+    steps = len(checked_range(**swept))
     with _lent(x, batches, valid) as learner:
         context = Context(
             optimizer or learner.optimizer_name,
@@ -120,7 +141,7 @@ def suggest_lr(
         if progress and (probes or replicates > 1):
             _announce(planned)
         sweeps = [
-            lr_find(learner, start=start, end=end, steps=steps, seed=each_seed, progress=progress)
+            lr_find(learner, **swept, seed=each_seed, progress=progress)
             for each_seed in _seeds(seed, replicates)
         ]
         if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
@@ -169,10 +190,13 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
         NoSuggestion: the suggestion has no rate and no fallback; nothing was changed.
         UserError: x takes no rate, or not this one.
     """
-    lr = rate if isinstance(rate, slice) else float(rate)
-    ends = [lr] if isinstance(lr, float) else [each for each in (lr.start, lr.stop) if each]
-    if not ends or not all(is_rate(float(each)) for each in ends):
-        raise UserError(f"the rate must be positive and finite; got {rate}")
+    if isinstance(x, Suggestion | float | slice):
+        raise UserError(f"apply takes the rate first: apply(suggestion, x); got {a(rate)} first")
+    lr = rate if isinstance(rate, slice) else number("the rate", rate)
+    if isinstance(lr, slice):
+        from lrsuggest.training.one_cycle import group_rates
+
+        group_rates(lr, [1.0, 1.0])
     found = adapter(x)
     if found is not None:
         found.apply(x, lr)
@@ -181,8 +205,17 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
     from lrsuggest.training.one_cycle import group_rates
 
     if not isinstance(x, Learner):
-        raise UserError(f"a rate is set in a Learner or a framework's; got {_kind(x)}")
+        raise UserError(
+            f"apply sets a rate in a Learner or a framework's; got {_kind(x)}" + _elsewhere(x)
+        )
     x.set_lr(group_rates(lr, x.group_ratios()))
+
+
+def _elsewhere(x: Any) -> str:
+    """Say how an optimizer, or what has one, is given a rate."""
+    if hasattr(x, "param_groups"):
+        return ": set an optimizer's own, for group in optimizer.param_groups: group['lr'] = ..."
+    return ": a model has none, its optimizer has; give its Learner, or make the optimizer anew"
 
 
 def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]":
@@ -198,21 +231,31 @@ def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]"
     from lrsuggest.training.learner import Learner
 
     if not isinstance(x, Learner):
-        raise UserError(
-            f"suggest_lr takes a lrsuggest or fastai Learner, Lightning's (trainer, module), a "
-            f"Hugging Face Trainer or a Curve, not {_kind(x)}; wrap any other model: "
-            "Learner(model, loss_fn, batches, optimizer)"
-        )
+        raise UserError(f"suggest_lr takes {_TAKEN}, not {_kind(x)}; wrap any other {_WRAP}")
     for name, given in (("batches", batches), ("valid", valid)):
         if given is not None:
             raise UserError(f"a Learner has its own data: give it {name} there, not here")
     return nullcontext(x)
 
 
+def _several(x: object, more: tuple[Any, ...]) -> str:
+    """Say how to give what was given one after the other."""
+    every = (x, *more)
+    if any(adapter(each) is not None for each in every):
+        return (
+            f"suggest_lr takes {_TAKEN}, and all else by name; got "
+            f"{', '.join(map(a, every))}: put Lightning's in brackets, and data after batches="
+        )
+    return (
+        f"suggest_lr takes one thing to train, and all else by name; got "
+        f"{', '.join(map(a, every))}: wrap a {_WRAP}"
+    )
+
+
 def _kind(x: object) -> str:
     if isinstance(x, tuple):
         return f"a tuple of {', '.join(type(each).__name__ for each in x)}"
-    return f"a {type(x).__name__}"
+    return a(x)
 
 
 def to_optuna(
@@ -247,13 +290,18 @@ def to_optuna(
     from optuna import Study
     from optuna.trial import BaseTrial
 
+    if not isinstance(suggestion, Suggestion):
+        raise UserError(
+            f"to_optuna takes the suggestion first, not {a(suggestion)}: "
+            "to_optuna(suggestion, trial)"
+        )
     if isinstance(trial, Study):
         rate = float(suggestion)
         trial.enqueue_trial({name: rate}, skip_if_exists=True)
         return rate
     if not isinstance(trial, BaseTrial):
         raise UserError(
-            f"to_optuna takes an Optuna trial or study, not a {type(trial).__name__}: "
+            f"to_optuna takes an Optuna trial or study, not {a(trial)}: "
             "to_optuna(suggestion, trial)"
         )
     low, high = suggestion.low, suggestion.high
@@ -263,8 +311,10 @@ def to_optuna(
                 f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
                 "fallback=(lowest, highest) to search a range of your own."
             )
-        low, high = fallback
-        if not (is_rate(low) and is_rate(high) and low < high):
+        if not isinstance(fallback, tuple | list) or len(fallback) != 2:
+            raise UserError(f"fallback must be (lowest, highest) rate; got {shown(fallback)}")
+        low, high = (number("fallback", end) for end in fallback)
+        if not low < high:
             raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
     return trial.suggest_float(name, low, high, log=True)
 

@@ -1,14 +1,14 @@
 """What one training step needs, in one place, and one method that does it."""
 
 import contextlib
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, SupportsIndex, get_args
+from typing import Any, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
+from lrsuggest.curves.given import whole
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.training.precision import Precision
 
@@ -57,21 +57,6 @@ def scalar(loss: Any) -> Tensor:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise UserError(f"the loss must be one number (reduction='mean'); got {got}")
     return loss if loss.ndim == 0 else loss.reshape(())
-
-
-def whole(name: str, value: object, least: int) -> int:
-    """Return a count as an int.
-
-    Raises:
-        UserError: it is no whole number, or too small.
-    """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, SupportsIndex)
-        or operator.index(value) < least
-    ):
-        raise UserError(f"{name} must be a whole number of at least {least}; got {value}")
-    return operator.index(value)
 
 
 class Learner:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.given import number, whole
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner, whole
+from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
@@ -94,11 +95,9 @@ def lr_find(
         UserError: the range or the number of steps cannot be used, there are no batches, or the
             model trains in several processes.
     """
-    if not (0 < start < end < math.inf):
-        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
-    whole("steps", steps, 2)
+    rates = checked_range(start, end, steps)
     _refuse_several(learner)
-    rates = np.geomspace(start, end, steps)
+    steps = len(rates)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
     # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
@@ -146,6 +145,18 @@ def lr_find(
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
     return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
+
+
+def checked_range(start: float = 1e-7, end: float = 10.0, steps: int = 100) -> Floats:
+    """Return the rates of a sweep, shape (steps,), if they can be used.
+
+    Raises:
+        UserError: the range or the number of steps cannot.
+    """
+    start, end, steps = number("start", start), number("end", end), whole("steps", steps, 2)
+    if not start < end:
+        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
+    return np.geomspace(start, end, steps)
 
 
 def _refuse_several(learner: Learner) -> None:
