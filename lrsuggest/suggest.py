@@ -121,10 +121,11 @@ def suggest_lr(
         for name, value in (("start", start), ("end", end), ("steps", steps))
         if value is not None
     }
-    from lrsuggest.training import probe
+    from lrsuggest.training import checks, probe
     from lrsuggest.training.sweep import checked_range, lr_find
 
     steps = len(checked_range(**swept))
+    checks.place()
     with _lent(x, batches, valid) as learner:
         context = Context(
             optimizer or learner.optimizer_name,
@@ -144,6 +145,7 @@ def suggest_lr(
             lr_find(learner, **swept, seed=each_seed, progress=progress)
             for each_seed in _seeds(seed, replicates)
         ]
+        _refuse_nan(sweeps)
         if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
             warnings.warn(
                 f"the {replicates} sweeps are one and the same, since the batches come in a fixed "
@@ -206,7 +208,7 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
 
     if not isinstance(x, Learner):
         raise UserError(
-            f"apply sets a rate in a Learner or a framework's; got {_kind(x)}" + _elsewhere(x)
+            f"a rate is set in a Learner or a framework's; got {_kind(x)}" + _elsewhere(x)
         )
     x.set_lr(group_rates(lr, x.group_ratios()))
 
@@ -329,6 +331,17 @@ def _seeds(seed: int | None, replicates: int) -> list[int | None]:
     source.set_state(torch.get_rng_state())
     drawn: list[int] = torch.randint(2**31, (replicates - 1,), generator=source).tolist()
     return [None, *drawn]
+
+
+def _refuse_nan(sweeps: list[Curve]) -> None:
+    """Raise UserError where the first loss, that no rate has touched, is not finite."""
+    for sweep in sweeps:
+        if len(sweep) == 1 and not np.isfinite(sweep.loss[0]):
+            raise UserError(
+                f"the loss of the first batch is {sweep.loss[0]:g} before any step was made, so "
+                "it is not the rate: look for values that are not finite in that batch, and at "
+                "the model and its loss"
+            )
 
 
 def _announce(cost: Cost) -> None:

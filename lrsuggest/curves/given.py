@@ -2,7 +2,7 @@
 
 import difflib
 import operator
-from collections.abc import Collection, Sized
+from collections.abc import Collection
 from numbers import Real
 from typing import Any, SupportsIndex
 
@@ -25,23 +25,19 @@ def shown(value: object) -> str:
 
 
 def a(value: object) -> str:
-    """Say of what kind a value is, and how large: "a list of 3", "a tensor of shape (8, 2)"."""
+    """Say of what kind a value is, and how large: "a list of 3", "a Tensor of shape (8, 2)"."""
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    name = type(value).__name__
+    said = f"{'an' if name[0] in 'AEIOUaeio' else 'a'} {name}"
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
-        kind = "Tensor" if "Tensor" in {k.__name__ for k in type(value).__mro__} else "ndarray"
-        name = {"Tensor": "tensor", "ndarray": "numpy array"}[kind]
-        return f"a {name} of shape {tuple(map(int, shape))}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    name = type(value).__name__
-    article = "an" if name[0] in "AEIOUaeio" else "a"
-    if isinstance(value, list | tuple | set | dict) and isinstance(value, Sized):
-        return f"{article} {name} of {len(value)}"
-    return "None" if value is None else f"{article} {name}"
+        return f"{said} of shape {tuple(shape)}"
+    return f"{said} of {len(value)}" if isinstance(value, list | tuple | set | dict) else said
 
 
-def number(name: str, value: Any) -> float:
-    """Return a positive, finite number as a float.
+def number(name: str, value: Any, wanted: str = "positive and finite") -> float:
+    """Return a positive, finite number as a float; `wanted` is how the sentence says so.
 
     Raises:
         NoSuggestion: it is an abstention.
@@ -53,7 +49,7 @@ def number(name: str, value: Any) -> float:
     if isinstance(plain, Real) and not isinstance(plain, bool) and 0 < float(plain) < np.inf:
         return float(plain)
     mend = ": write it without quotes" if isinstance(value, str) and _reads(float, value) else ""
-    raise UserError(f"{name} must be positive and finite; got {shown(value)}{mend}")
+    raise UserError(f"{name} must be {wanted}; got {shown(value)}{mend}")
 
 
 def whole(name: str, value: Any, least: int | None, *, or_none: bool = False) -> int:

@@ -237,7 +237,9 @@ def asked(heuristic: str, fallback: float | None) -> float | None:
     """
     unknown = f"there is no heuristic {shown(heuristic)}; choose one of {', '.join(HEURISTICS)}"
     one_of("heuristic", heuristic, HEURISTICS, unknown)
-    return None if fallback is None else number("fallback", fallback)
+    if fallback is None:
+        return None
+    return number("fallback", fallback, "a positive rate, or None")
 
 
 def suggest(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.given import number, whole
 from lrsuggest.errors import UserError
+from lrsuggest.training import checks
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
 
@@ -128,7 +130,9 @@ def group_rates(lr: float | slice, ratios: Sequence[float]) -> list[float]:
     if not isinstance(lr, slice):
         return [number("the rate", lr) * ratio for ratio in ratios]
     if lr.stop is None or lr.step is not None:
-        raise UserError(f"a slice of rates is slice(lo, hi) or slice(hi); got {lr}")
+        raise UserError(
+            f"a slice's rates must be positive and finite, slice(lo, hi) or slice(hi); got {lr}"
+        )
     high = number("the highest rate", lr.stop)
     if lr.start is None:
         return [high / 10] * (n - 1) + [high]
@@ -215,6 +219,7 @@ def _fit(
     progress: bool,
 ) -> Fit:
     """Train along a schedule of rates, as shares of the maximum, and momenta (NaN: leave it)."""
+    checks.ready(learner)
     steps = len(rate)
     tops = group_rates(lr, learner.group_ratios())
     groups = learner.optimizer.param_groups
@@ -238,7 +243,8 @@ def _fit(
                 learner.set_lr([top * float(rate[index]) for top in tops])
                 for group in groups if cycles else ():
                     set_momentum(group, float(momentum[index]))
-                losses[index] = learner.step(batches)
+                take = learner.step if index else partial(checks.first_step, learner)
+                losses[index] = take(batches)
                 done = index + 1
                 if done % look_every == 0 or done == steps:
                     recent = losses[done - min(done, look_every) : done]

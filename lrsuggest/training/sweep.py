@@ -10,6 +10,7 @@ import torch
 from lrsuggest.curves.curve import Curve, Ended, Floats
 from lrsuggest.curves.given import number, whole
 from lrsuggest.errors import UserError
+from lrsuggest.training import checks
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot, generators
 
@@ -97,6 +98,7 @@ def lr_find(
     """
     rates = checked_range(start, end, steps)
     _refuse_several(learner)
+    checks.ready(learner)
     steps = len(rates)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((steps,), math.nan, device=learner.device)
@@ -124,7 +126,7 @@ def lr_find(
             for index in counted(steps, progress, "range test"):
                 learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if scaled else 0.0
-                loss = learner.step(batches)
+                loss = learner.step(batches) if index else checks.first_step(learner, batches)
                 done = index + 1
                 if scaled:  # a scale that was lowered tells of an infinity and of a step not made
                     skipped[index] = learner.scaler.get_scale() < scale

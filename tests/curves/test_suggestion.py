@@ -130,7 +130,7 @@ def test_an_abstention_raises_with_its_reason_unless_a_fallback_is_named():
         float(suggestion)
     assert float(suggest_lr(flat, fallback=3e-3)) == 3e-3
     assert float(suggest_lr(flat, fallback=1)) == 1.0
-    with pytest.raises(UserError, match="fallback must be positive and finite; got -3"):
+    with pytest.raises(UserError, match="fallback must be a positive rate, or None; got -3"):
         suggest_lr(flat, fallback=-3)
     suggestion.plot()
 
