@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -250,8 +251,8 @@ def nan_from(batch, at):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"batches": [(X, Y, X)]}, r"got a (tuple|list) of 3 \(a Tensor of shape \(64, 8\), a Tensor of "
-         r"shape \(64,\), a Tensor of shape \(64, 8\)\): give forward=lambda model, batch: loss"),
+        ({"batches": [(X, Y, X)]}, r"got a (tuple|list) of 3 \(a Tensor of shape \(64, 8\), a .*"
+         r" of shape \(64,\), a Tensor of .*: give forward=lambda model, batch: loss"),
         ({"batches": [[X]]}, r"got a list of 1 \(a Tensor of shape \(64, 8\)\)"),
         ({"batches": [X]}, r"got a Tensor of shape \(64, 8\)"),
         ({"batches": [{"x": X, "labels": Y}], "model": TakesWords()},
@@ -326,3 +327,23 @@ def test_a_first_loss_that_is_not_finite_costs_a_batch_and_no_step():
     before = [p.detach().clone() for p in learner.model.parameters()]
     refused("the loss of the first batch is nan", suggest_lr, learner, replicates=2)
     assert all(map(torch.equal, before, learner.model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (
+            1e-7,
+            r"Step 4, at a rate of [\d.]+e-07, has a loss that is not finite: look at that batch",
+        ),
+        (1e-2, r"Step 4, at a rate of 0?[\d.e-]+, has a loss .*: look at that rate or that batch"),
+    ],
+)
+def test_one_batch_that_is_not_finite_is_told_with_its_step_and_rate(start, says):
+    learner = make_learner()
+    learner.batches = nan_from(learner.batches, 3)
+    found = suggest_lr(learner, start=start)
+    assert found.reasons[0] == "The curve has fewer than 10 usable points."
+    assert re.match(says, found.reasons[1])
+    with pytest.raises(UserError, match=says):
+        float(found)

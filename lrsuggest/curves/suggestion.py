@@ -25,6 +25,7 @@ DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
 _WITNESSES = ("steepest_gaussian", "min_10")
 _AGREEMENT_DECADES = 1.5  # witnesses further apart than this disagree
 _HALF_DECADE = 10**0.5
+_HARMLESS = 1e-5  # no step at such a rate makes a loss infinite
 
 
 @dataclass(frozen=True)
@@ -273,8 +274,16 @@ def suggest(
     everything = read_all(curve, context)
     candidates = rates(everything)
     if isinstance(pick, Abstention):
+        reasons = [pick.reason.value]
+        if curve.ended == Ended.NON_FINITE and not np.isfinite(curve.loss).all():
+            step = int(np.argmin(np.isfinite(curve.loss)))
+            blame = "that rate or that batch" if curve.lr[step] > _HARMLESS else "that batch"
+            reasons.append(
+                f"Step {step + 1}, at a rate of {curve.lr[step]:.1e}, has a loss that is not "
+                f"finite: look at {blame}."
+            )
         return Suggestion(
-            None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
+            None, None, None, candidates, False, tuple(reasons), curve, heuristic,
             context.stage, fallback, picks, schedule=context.schedule,
             train_steps=context.train_steps,
         )  # fmt: skip
