@@ -13,7 +13,7 @@ from lrsuggest.curves.given import a, number, shown, whole
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
-from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
+from lrsuggest.errors import LrsuggestWarning, UserError
 
 _TAKEN = (
     "a lrsuggest or fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer "
@@ -22,9 +22,6 @@ _TAKEN = (
 _WRAP = "model: suggest_lr(Learner(model, loss_fn, batches, optimizer))"
 
 if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import BaseTrial
-
     from lrsuggest.training.learner import Learner
 
 
@@ -210,6 +207,12 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
         raise UserError(
             f"a rate is set in a Learner or a framework's; got {_kind(x)}" + _elsewhere(x)
         )
+    if any("initial_lr" in group for group in x.optimizer.param_groups):
+        raise UserError(
+            f"a scheduler was made over this optimizer and sets the rate at each of its steps, so "
+            f"{lr} would not last: apply before you make the scheduler, or give it the rate, such "
+            "as OneCycleLR(optimizer, suggestion)"
+        )
     x.set_lr(group_rates(lr, x.group_ratios()))
 
 
@@ -258,67 +261,6 @@ def _kind(x: object) -> str:
     if isinstance(x, tuple):
         return f"a tuple of {', '.join(type(each).__name__ for each in x)}"
     return a(x)
-
-
-def to_optuna(
-    suggestion: Suggestion,
-    trial: "BaseTrial | Study",
-    name: str = "lr",
-    *,
-    fallback: tuple[float, float] | None = None,
-) -> float:
-    """Narrow an Optuna study to the plausible interval, with the suggested rate tried first.
-
-        study = optuna.create_study()
-        to_optuna(suggestion, study)  # tried first
-        study.optimize(lambda trial: train(lr=to_optuna(suggestion, trial)), n_trials=20)
-
-    Args:
-        suggestion: what to search around.
-        trial: in the objective, a trial, which suggests a rate on a logarithmic scale from `low`
-            to `high`; before that, a study, into which the suggested rate is put as its next
-            trial unless it holds such a one already.
-        name: the parameter's name in the study.
-        fallback: (lowest, highest) rate to search if the suggestion is an abstention.
-
-    Returns:
-        The trial's rate; of a study the suggested one.
-
-    Raises:
-        UserError: the suggestion is an abstention and there is no fallback for it (for a study,
-            that which `suggest_lr` was given counts), the fallback is no range, or `trial` is
-            neither a trial nor a study.
-    """
-    from optuna import Study
-    from optuna.trial import BaseTrial
-
-    if not isinstance(suggestion, Suggestion):
-        raise UserError(
-            f"to_optuna takes the suggestion first, not {a(suggestion)}: "
-            "to_optuna(suggestion, trial)"
-        )
-    if isinstance(trial, Study):
-        rate = float(suggestion)
-        trial.enqueue_trial({name: rate}, skip_if_exists=True)
-        return rate
-    if not isinstance(trial, BaseTrial):
-        raise UserError(
-            f"to_optuna takes an Optuna trial or study, not {a(trial)}: "
-            "to_optuna(suggestion, trial)"
-        )
-    low, high = suggestion.low, suggestion.high
-    if low is None or high is None:
-        if fallback is None:
-            raise NoSuggestion(
-                f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
-                "fallback=(lowest, highest) to search a range of your own."
-            )
-        if not isinstance(fallback, tuple | list) or len(fallback) != 2:
-            raise UserError(f"fallback must be (lowest, highest) rate; got {shown(fallback)}")
-        low, high = (number("fallback", end) for end in fallback)
-        if not low < high:
-            raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
-    return trial.suggest_float(name, low, high, log=True)
 
 
 def _seeds(seed: int | None, replicates: int) -> list[int | None]:

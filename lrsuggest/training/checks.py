@@ -22,6 +22,7 @@ _OURS_AND_TORCHS = tuple(str(Path(home).parent) for home in (torch.__file__, __f
 _OF_A_MISFIT = (
     RuntimeError, TypeError, IndexError, ValueError, KeyError, AttributeError, AssertionError,
 )  # fmt: skip
+FROZEN = "everything is frozen, so unfreeze what is to train"
 _OF_MEMORY = ("out of memory", "allocate memory", "could not create a primitive")
 
 
@@ -171,7 +172,7 @@ def ready(learner: Any) -> None:
         raise UserError(
             f"no weight in the {kind} trains (requires_grad is False): "
             + (f"make it over those of the model that do, {kind}(model.parameters())" if free
-               else "everything is frozen, so unfreeze what is to train")
+               else FROZEN)
         )  # fmt: skip
     if weights and not _take_part(weights, learner):
         raise UserError(
@@ -194,6 +195,8 @@ def _reached(root: object) -> Iterator[Tensor]:
     while todo:
         part = todo.pop()
         if id(part) in seen or part is None or isinstance(part, ModuleType | type | str | int):
+            continue
+        if hasattr(part, "param_groups"):  # an optimizer, which proves nothing of its weights
             continue
         seen.add(id(part))
         if isinstance(part, nn.Parameter):
