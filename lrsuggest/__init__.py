@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lrsuggest.adapters.optuna import to_optuna
     from lrsuggest.curves.curve import Curve
     from lrsuggest.curves.suggestion import Suggestion
     from lrsuggest.errors import NoSuggestion, UserError
-    from lrsuggest.suggest import apply, suggest_lr, to_optuna
+    from lrsuggest.suggest import apply, suggest_lr
     from lrsuggest.training.learner import Learner
     from lrsuggest.training.one_cycle import fit_one_cycle
     from lrsuggest.training.sweep import lr_find
@@ -28,7 +29,7 @@ _HOMES = {
     "fit_one_cycle": "lrsuggest.training.one_cycle",
     "lr_find": "lrsuggest.training.sweep",
     "suggest_lr": "lrsuggest.suggest",
-    "to_optuna": "lrsuggest.suggest",
+    "to_optuna": "lrsuggest.adapters.optuna",
 }
 
 __all__ = [

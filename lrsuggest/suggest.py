@@ -10,19 +10,23 @@ import numpy as np
 from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import Seen
-from lrsuggest.curves.heuristics import Context, is_rate
+from lrsuggest.curves.given import a, number, shown, whole
+from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
-from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, suggest
-from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
+from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
+from lrsuggest.errors import LrsuggestWarning, UserError
+
+_TAKEN = (
+    "a lrsuggest or fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer "
+    "or a Curve"
+)
+_WRAP = "model: suggest_lr(Learner(model, loss_fn, batches, optimizer))"
 
 if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import BaseTrial
-
     from lrsuggest.training.learner import Learner
 
 
-_END, _FURTHEST = 10.0, 1e3  # of a sweep whose end the caller leaves to us
+_START, _END, _FURTHEST = 1e-7, 10.0, 1e3  # of a sweep whose range the caller leaves to us
 # docs/findings.md, "How far a pick moves": half as many steps move it by .19 decades in the median,
 # where another order of the data does by .12; fewer were not measured.
 _STEPS, _FEWEST_STEPS = 100, 50
@@ -30,7 +34,7 @@ _STEPS, _FEWEST_STEPS = 100, 50
 
 def suggest_lr(
     x: "Learner | Curve | Any",
-    *,
+    *more: Any,
     batches: Any = None,
     valid: Any = None,
     optimizer: str | None = None,
@@ -43,7 +47,7 @@ def suggest_lr(
     replicates: int = 1,
     probes: int = 0,
     probe_steps: int | None = None,
-    start: float = 1e-7,
+    start: float | None = None,
     end: float | None = None,
     steps: int | None = None,
     seed: int | None = None,
@@ -58,7 +62,8 @@ def suggest_lr(
 
     Args:
         x: a `Learner`, a fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer, or
-            a recorded `Curve`.
+            a recorded `Curve`, which takes nothing of what a sweep alone could use.
+        more: nothing; what stands here is answered with how to give it.
         batches: data to sweep on, where a framework's object has none or others are wanted: a
             DataLoader, or whatever `fit` takes (for Lightning also a LightningDataModule).
         valid: data for probes to be judged on, likewise.
@@ -78,7 +83,7 @@ def suggest_lr(
             rates between them, judged on `learner.valid` if there is one.
         probe_steps: optimizer steps of each probe; by default train_steps // probes, so that all
             together cost at most one training, or what one sweep costs if train_steps is unknown.
-        start: first rate of the sweep.
+        start: first rate of the sweep, by default 1e-7.
         end: last rate of the sweep. By default 10, and where the loss has not blown up by then the
             sweep goes on, in the same ratio a step, until it does or the rate is 1,000.
         steps: optimizer steps of each sweep, from start to end. By default 100, or as many as the
@@ -90,30 +95,40 @@ def suggest_lr(
     Raises:
         UserError: x is none of these, or a value is out of range.
     """
-    if isinstance(x, Curve):
-        for name, value, none in (
-            ("replicates", replicates, 1), ("probes", probes, 0),
-            ("probe_steps", probe_steps, None), ("batches", batches, None), ("valid", valid, None),
-        ):  # fmt: skip
-            if value is not none and value != none:
-                raise UserError(
-                    f"{name}={value} needs a Learner to train; a Curve can only be read, so leave "
-                    f"{name} out"
-                )
-        context = Context(optimizer, stage, train_steps, batch_size, schedule)
-        return suggest(x, context, heuristic=heuristic, fallback=fallback)
-
-    from lrsuggest.training.learner import whole
-
+    if more:
+        raise UserError(_several(x, more))
+    context = Context(optimizer, stage, train_steps, batch_size, schedule)
+    asked(heuristic, fallback)
     whole("replicates", replicates, 1)
     whole("probes", probes, 0)
-    if steps is not None:
-        whole("steps", steps, 2)
+    if isinstance(x, Curve):
+        for name, value, needless in (
+            ("replicates", replicates, 1), ("probes", probes, 0), ("progress", progress, False),
+            *((name, value, None) for name, value in {
+                "probe_steps": probe_steps, "batches": batches, "valid": valid, "start": start,
+                "end": end, "steps": steps, "seed": seed,
+            }.items()),
+        ):  # fmt: skip
+            if value is not needless and (needless is None or value != needless):
+                raise UserError(
+                    f"{name}={shown(value)} needs a Learner to train; a Curve can only be read, "
+                    f"so leave {name} out"
+                )
+        return suggest(x, context, heuristic=heuristic, fallback=fallback)
+
     if probe_steps is not None and not probes:
-        raise UserError(f"probe_steps={probe_steps} says how long probes are; give probes too")
-    from lrsuggest.training import probe
+        raise UserError(
+            f"probe_steps={shown(probe_steps)} says how long probes are; give probes too"
+        )
+    if seed is not None:
+        seed = whole("seed", seed, None)
+    from lrsuggest.training import checks, probe
     from lrsuggest.training.sweep import grid, lr_find
 
+    start = _START if start is None else start
+    last, furthest = (_END, _FURTHEST) if end is None else (end, None)
+    grid(start, last, _STEPS if steps is None else steps)  # refused before anything is touched
+    checks.place()
     with _lent(x, batches, valid) as learner:
         context = Context(
             optimizer or learner.optimizer_name,
@@ -125,7 +140,6 @@ def suggest_lr(
         seen = _seen(learner, told=optimizer is not None)
         if steps is None:
             steps = min(_STEPS, max(_FEWEST_STEPS, context.train_steps or _STEPS))
-        last, furthest = (_END, _FURTHEST) if end is None else (end, None)
         each = probe.length(probes, probe_steps, context.train_steps, steps) if probes else 0
         planned = replace(
             probe.cost(learner, probes * each, probes if learner.valid is not None else 0),
@@ -140,6 +154,7 @@ def suggest_lr(
             )
             for each_seed in _seeds(seed, replicates)
         ]  # fmt: skip
+        _refuse_nan(sweeps)
         if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
             warnings.warn(
                 f"the {replicates} sweeps are one and the same, since the batches come in a fixed "
@@ -209,10 +224,13 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
         NoSuggestion: the suggestion has no rate and no fallback; nothing was changed.
         UserError: x takes no rate, or not this one.
     """
-    lr = rate if isinstance(rate, slice) else float(rate)
-    ends = [lr] if isinstance(lr, float) else [each for each in (lr.start, lr.stop) if each]
-    if not ends or not all(is_rate(float(each)) for each in ends):
-        raise UserError(f"the rate must be positive and finite; got {rate}")
+    if isinstance(x, Suggestion | float | slice):
+        raise UserError(f"apply takes the rate first: apply(suggestion, x); got {a(rate)} first")
+    lr = rate if isinstance(rate, slice) else number("the rate", rate)
+    if isinstance(lr, slice):
+        from lrsuggest.training.one_cycle import group_rates
+
+        group_rates(lr, [1.0, 1.0])
     found = adapter(x)
     if found is not None:
         found.apply(x, lr)
@@ -221,8 +239,23 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
     from lrsuggest.training.one_cycle import group_rates
 
     if not isinstance(x, Learner):
-        raise UserError(f"a rate is set in a Learner or a framework's; got {_kind(x)}")
+        raise UserError(
+            f"a rate is set in a Learner or a framework's; got {_kind(x)}" + _elsewhere(x)
+        )
+    if any("initial_lr" in group for group in x.optimizer.param_groups):
+        raise UserError(
+            f"a scheduler was made over this optimizer and sets the rate at each of its steps, so "
+            f"{lr} would not last: apply before you make the scheduler, or give it the rate, such "
+            "as OneCycleLR(optimizer, suggestion)"
+        )
     x.set_lr(group_rates(lr, x.group_ratios()))
+
+
+def _elsewhere(x: Any) -> str:
+    """Say how an optimizer, or what has one, is given a rate."""
+    if hasattr(x, "param_groups"):
+        return ": set an optimizer's own, for group in optimizer.param_groups: group['lr'] = ..."
+    return ": a model has none, its optimizer has; give its Learner, or make the optimizer anew"
 
 
 def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]":
@@ -238,75 +271,31 @@ def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]"
     from lrsuggest.training.learner import Learner
 
     if not isinstance(x, Learner):
-        raise UserError(
-            f"suggest_lr takes a lrsuggest or fastai Learner, Lightning's (trainer, module), a "
-            f"Hugging Face Trainer or a Curve, not {_kind(x)}; wrap any other model: "
-            "Learner(model, loss_fn, batches, optimizer)"
-        )
+        raise UserError(f"suggest_lr takes {_TAKEN}, not {_kind(x)}; wrap any other {_WRAP}")
     for name, given in (("batches", batches), ("valid", valid)):
         if given is not None:
             raise UserError(f"a Learner has its own data: give it {name} there, not here")
     return nullcontext(x)
 
 
+def _several(x: object, more: tuple[Any, ...]) -> str:
+    """Say how to give what was given one after the other."""
+    every = (x, *more)
+    if any(adapter(each) is not None for each in every):
+        return (
+            f"suggest_lr takes {_TAKEN}, and all else by name; got "
+            f"{', '.join(map(a, every))}: put Lightning's in brackets, and data after batches="
+        )
+    return (
+        f"suggest_lr takes one thing to train, and all else by name; got "
+        f"{', '.join(map(a, every))}: wrap a {_WRAP}"
+    )
+
+
 def _kind(x: object) -> str:
     if isinstance(x, tuple):
         return f"a tuple of {', '.join(type(each).__name__ for each in x)}"
-    return f"a {type(x).__name__}"
-
-
-def to_optuna(
-    suggestion: Suggestion,
-    trial: "BaseTrial | Study",
-    name: str = "lr",
-    *,
-    fallback: tuple[float, float] | None = None,
-) -> float:
-    """Narrow an Optuna study to the plausible interval, with the suggested rate tried first.
-
-        study = optuna.create_study()
-        to_optuna(suggestion, study)  # tried first
-        study.optimize(lambda trial: train(lr=to_optuna(suggestion, trial)), n_trials=20)
-
-    Args:
-        suggestion: what to search around.
-        trial: in the objective, a trial, which suggests a rate on a logarithmic scale from `low`
-            to `high`; before that, a study, into which the suggested rate is put as its next
-            trial unless it holds such a one already.
-        name: the parameter's name in the study.
-        fallback: (lowest, highest) rate to search if the suggestion is an abstention.
-
-    Returns:
-        The trial's rate; of a study the suggested one.
-
-    Raises:
-        UserError: the suggestion is an abstention and there is no fallback for it (for a study,
-            that which `suggest_lr` was given counts), the fallback is no range, or `trial` is
-            neither a trial nor a study.
-    """
-    from optuna import Study
-    from optuna.trial import BaseTrial
-
-    if isinstance(trial, Study):
-        rate = float(suggestion)
-        trial.enqueue_trial({name: rate}, skip_if_exists=True)
-        return rate
-    if not isinstance(trial, BaseTrial):
-        raise UserError(
-            f"to_optuna takes an Optuna trial or study, not a {type(trial).__name__}: "
-            "to_optuna(suggestion, trial)"
-        )
-    low, high = suggestion.low, suggestion.high
-    if low is None or high is None:
-        if fallback is None:
-            raise NoSuggestion(
-                f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
-                "fallback=(lowest, highest) to search a range of your own."
-            )
-        low, high = fallback
-        if not (is_rate(low) and is_rate(high) and low < high):
-            raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
-    return trial.suggest_float(name, low, high, log=True)
+    return a(x)
 
 
 def _seeds(seed: int | None, replicates: int) -> list[int | None]:
@@ -319,6 +308,17 @@ def _seeds(seed: int | None, replicates: int) -> list[int | None]:
     source.set_state(torch.get_rng_state())
     drawn: list[int] = torch.randint(2**31, (replicates - 1,), generator=source).tolist()
     return [None, *drawn]
+
+
+def _refuse_nan(sweeps: list[Curve]) -> None:
+    """Raise UserError where the first loss, that no rate has touched, is not finite."""
+    for sweep in sweeps:
+        if len(sweep) == 1 and not np.isfinite(sweep.loss[0]):
+            raise UserError(
+                f"the loss of the first batch is {sweep.loss[0]:g} before any step was made, so "
+                "it is not the rate: look for values that are not finite in that batch, and at "
+                "the model and its loss"
+            )
 
 
 def _announce(cost: Cost) -> None:

@@ -11,6 +11,7 @@ from lrsuggest.adapters.fastai_learner import FastaiLearner
 from lrsuggest.adapters.fastai_optimizer import kinds
 from lrsuggest.adapters.keeping import Kept
 from lrsuggest.errors import UserError
+from lrsuggest.training.checks import FROZEN, initialized
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot
@@ -23,7 +24,10 @@ _REFUSED = {
     "DistributedTrainer": "leave it out with learn.detach_distributed()",
     "ModelToHalf": "use learn.to_fp16()",
     "NonNativeMixedPrecision": "use learn.to_fp16()",
-    "GANTrainer": "a range test reads one loss, and a GAN has two",
+    "GANTrainer": (
+        "it reads one loss, and a GAN has two; ask for each network alone with lrsuggest's "
+        "Learner(network, None, batches, its optimizer, forward=lambda network, batch: its loss)"
+    ),
 }
 
 
@@ -55,6 +59,9 @@ def borrowed(
     for part in (x.model, *x.cbs):
         for name in kinds(part) & _REFUSED.keys():
             raise UserError(f"a range test cannot follow fastai's {name}: {_REFUSED[name]}")
+    initialized(x.model)
+    if x.opt is None and not any(p.requires_grad for p in x.model.parameters()):
+        raise UserError(f"fastai can make no optimizer: {FROZEN}")
     roots = [x.model]
     if "OptimWrapper" in kinds(x.opt_func):  # an instance: the optimizer that a first fit takes
         roots += [vars(x.opt_func), vars(x.opt_func.opt)]

@@ -44,6 +44,8 @@ class FastaiLearner(Learner):
         UserError: a value cannot be used.
     """
 
+    enables_grad = True
+
     def __init__(
         self,
         x: Any,

@@ -6,12 +6,14 @@ trainer's loaders, precision, accumulation and clipping (lightning_trainer.py).
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from lrsuggest.adapters.lightning_trainer import Fitter, package
 from lrsuggest.errors import UserError
+from lrsuggest.training.checks import batches as checked_batches
+from lrsuggest.training.checks import initialized
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot
 
@@ -40,9 +42,11 @@ def borrowed(x: object, *, batches: Any = None, valid: Any = None) -> Iterator[L
         UserError: Lightning would train this in a way that a range test cannot.
     """
     found = Fitter.of(x)
+    initialized(found.module)
     for name, given in (("batches", batches), ("valid", valid)):
-        if isinstance(given, Iterator) and not hasattr(given, "flattened"):
-            raise UserError(f"{name} is a one-shot {type(given).__name__}; give a DataLoader")
+        collection = isinstance(given, Mapping) or hasattr(given, "flattened")
+        if not (given is None or collection or package(given, "LightningDataModule")):
+            checked_batches(name, given)
     with found.kept(batches, valid):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to say of the set-up, fit says

@@ -18,9 +18,14 @@ from lrsuggest.adapters.keeping import Kept
 from lrsuggest.adapters.lightning_steps import PRECISIONS, Batches, LightningLearner, planned_steps
 from lrsuggest.adapters.rates import planned, set_rates
 from lrsuggest.errors import UserError
+from lrsuggest.training.checks import FROZEN
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 _START_HOOKS = ("on_fit_start", "on_train_start", "on_train_epoch_start")
+_EACH_ALONE = (
+    "ask for each optimizer alone, with lrsuggest's Learner(network, None, batches, its optimizer, "
+    "forward=lambda network, batch: its loss)"
+)
 _RATE_NAMES = ("lr", "learning_rate")  # those that Lightning's own finder looks for
 
 
@@ -85,7 +90,7 @@ class Fitter:
         if not module.automatic_optimization:
             raise UserError(
                 f"{type(module).__name__} optimizes by hand (automatic_optimization=False), so "
-                "there is no step that could be swept; use a lrsuggest Learner"
+                f"there is no step that could be swept; {_EACH_ALONE}"
             )
         if trainer.precision not in PRECISIONS:
             raise UserError(
@@ -203,12 +208,16 @@ class Fitter:
         """Move the module to its device and let configure_optimizers make the optimizer."""
         try:
             self.trainer.strategy.setup(self.trainer)
+        except ValueError as error:
+            if "empty parameter list" not in str(error):
+                raise
+            raise UserError(f"configure_optimizers finds no weight that trains: {FROZEN}") from None
         except RuntimeError as error:
             if "multiple optimizers" not in str(error):
                 raise
             raise UserError(
                 "configure_optimizers returns several optimizers, and a range test sweeps one; "
-                "return one with a parameter group for each"
+                f"return one with a parameter group for each, or {_EACH_ALONE}"
             ) from None
         (optimizer,) = self.trainer.optimizers
         if not optimizer.param_groups or isinstance(

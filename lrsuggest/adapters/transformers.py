@@ -20,6 +20,8 @@ from lrsuggest.adapters.keeping import Kept
 from lrsuggest.adapters.rates import planned, set_rates
 from lrsuggest.adapters.transformers_steps import Batches, TrainersLearner
 from lrsuggest.errors import UserError
+from lrsuggest.training.checks import batches as checked_batches
+from lrsuggest.training.checks import initialized
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot
@@ -56,6 +58,9 @@ def borrowed(
     """
     trainer = x
     _refuse(trainer)
+    initialized(trainer.model)
+    if batches is not None:
+        checked_batches("batches", batches)
     callback = import_module("transformers").TrainerCallback
     sets = (trainer.train_dataset, trainer.eval_dataset)
     with Kept(trainer, model=trainer.model, closed=(callback,), skip=sets):

@@ -12,6 +12,7 @@ from lrsuggest.curves.landmarks import blows_up
 WITNESSES = ("steepest_gaussian", "min_10")
 LENGTHS = 40, 480  # optimizer steps of the shortest and longest recorded task; a test beside it
 _FAR = 10  # times beyond those, nothing is known
+_HARMLESS = 1e-5  # no step at such a rate makes a loss infinite
 _AGREEMENT_DECADES = 1.5  # rates further apart than this disagree
 
 
@@ -60,6 +61,19 @@ def doubts(
         *_of_the_sweeps(picks),
         *_of_the_training(context, seen),
     ]
+
+
+def without_rate(curve: Curve, said: Abstention) -> tuple[str, ...]:
+    """Say why there is no rate, and where the loss stopped being finite, if it did."""
+    reasons = [said.reason.value]
+    if curve.ended == Ended.NON_FINITE and not np.isfinite(curve.loss).all():
+        step = int(np.argmin(np.isfinite(curve.loss)))
+        blame = "that rate or that batch" if curve.lr[step] > _HARMLESS else "that batch"
+        reasons.append(
+            f"Step {step + 1}, at a rate of {curve.lr[step]:.1e}, has a loss that is not "
+            f"finite: look at {blame}."
+        )
+    return tuple(reasons)
 
 
 def _of_the_curve(curve: Curve, everything: Mapping[str, float | Abstention]) -> list[str]:
@@ -126,8 +140,8 @@ def _of_the_training(context: Context, seen: Seen) -> list[str]:
         )
     if context.schedule == "constant":
         reasons.append(
-            "The rate is for a constant schedule: its step down was tried only on the few tasks that "
-            "it was found on."
+            "The rate is for a constant schedule: its step down was tried only on the few tasks "
+            "that it was found on."
         )
     if seen.outside:
         reasons.append(

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from operator import index
-from typing import Literal, SupportsIndex
+from typing import Literal
 
 from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.given import one_of, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
 
 FEWEST_POINTS = 10
@@ -71,13 +71,11 @@ class Context:
             ("stage", self.stage, STAGES),
             ("schedule", self.schedule, SCHEDULES),
         ):
-            if value is not None and value not in known:
-                raise UserError(
-                    f"{name} {value!r} is unknown; use one of {', '.join(known)}, or None"
-                )
+            if value is not None:
+                one_of(name, value, known)
         for name, count in (("train_steps", self.train_steps), ("batch_size", self.batch_size)):
-            if count is not None and (not isinstance(count, SupportsIndex) or index(count) < 1):
-                raise UserError(f"{name} must be at least 1, or None; got {count}")
+            if count is not None:
+                whole(name, count, 1, or_none=True)
 
 
 Read = Callable[[Curve, Context], float | Abstention]
@@ -121,13 +119,31 @@ HEURISTICS: dict[str, Heuristic] = {}
 
 
 def heuristic(name: str, source: str, origin: Origin = "shape") -> Callable[[Read], Read]:
-    """Register the decorated function in `HEURISTICS` under a name."""
+    """Register the decorated function in `HEURISTICS` under a name.
+
+    A function defined anew, as when a notebook's cell runs again, takes its own former place.
+
+    Raises:
+        UserError: another has that name.
+    """
 
     def register(read: Read) -> Read:
+        there = HEURISTICS.get(name)
+        if there is not None and not _anew(there.read, read):
+            raise UserError(f"there is a heuristic {name!r} already; choose another name")
         HEURISTICS[name] = Heuristic(name, read, source, origin)
         return read
 
     return register
+
+
+def _anew(old: Read, new: Read) -> bool:
+    """Say whether one and the same definition was run twice; a lambda has no name to tell by."""
+    first, second = (
+        (getattr(each, "__module__", ""), getattr(each, "__qualname__", "<lambda>"))
+        for each in (old, new)
+    )
+    return first == second and "<lambda>" not in first[1]
 
 
 def is_rate(pick: float | Abstention) -> bool:

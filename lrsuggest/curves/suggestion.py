@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrsuggest.curves.consensus import eighty
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.doubts import WITNESSES, Seen, doubts
+from lrsuggest.curves.doubts import WITNESSES, Seen, doubts, without_rate
 from lrsuggest.curves.drawing import draw_suggestion, leave_room
-from lrsuggest.curves.heuristics import Abstention, Context, is_rate
+from lrsuggest.curves.given import number, one_of, shown
+from lrsuggest.curves.heuristics import Abstention, Context
+from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.curves.wording import sure, what, why
 from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
@@ -54,6 +56,17 @@ class Cost:
 @dataclass(frozen=True, eq=False)
 class Suggestion:
     """A suggested rate: the maximum of one-cycle training, unless `schedule` is "constant".
+
+    It is a float: arithmetic, comparison, `f"{suggestion:.1e}"`, `json.dumps`, numpy and
+    `torch.optim.SGD(params, lr=suggestion)` take it as its rate, or as the fallback of an
+    abstention that has one; it equals that number and has its hash. `str` and `f"{suggestion}"`
+    are the three lines. An abstention without a fallback is no float: each of these raises
+    NoSuggestion, but `json.dumps` a TypeError (`to_dict` is for loggers); it equals itself alone,
+    and `suggestion or 1e-3` is 1e-3.
+
+    Copies and pickles are whole suggestions. But an optimizer keeps the plain float, and so does
+    a file of `torch.save`'s, that it may be read where there is no lrsuggest; what else than an
+    optimizer is to be read with `weights_only=True` is given `float(suggestion)`.
 
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.
@@ -112,20 +125,48 @@ class Suggestion:
         """Optimizer steps of the planned training, where known."""
         return self.context.train_steps
 
+    def __new__(cls, *args: Any, **settings: Any) -> "Suggestion":
+        """Make a float of what has a rate or a fallback."""
+        let_optimizers_keep_floats()
+        given = dict(zip((field.name for field in fields(cls)), args, strict=False)) | settings
+        rate = given.get("fallback") if given.get("lr") is None else given["lr"]
+        return object.__new__(_NoRate) if rate is None else Number.__new__(_Rate, rate)
+
     def __float__(self) -> float:
         """Return the rate.
 
         Raises:
             NoSuggestion: there is none and no fallback was given.
         """
-        if self.lr is not None:
-            return self.lr
-        if self.fallback is not None:
-            return self.fallback
+        rate = self.fallback if self.lr is None else self.lr
+        if rate is not None:
+            return float(rate)
         raise NoSuggestion(
             f"no learning rate can be suggested: {' '.join(self.reasons)} "
             "Give fallback=... to go on with a rate of your own."
         )
+
+    def __format__(self, spec: str) -> str:
+        """Write the rate as a float's specification says; without one, the three lines."""
+        return format(float(self), spec) if spec else str(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[type, tuple[Any, ...]]:
+        """Pickle the whole; by protocol 2, which torch.save and no other takes, the float."""
+        if protocol == 2 and isinstance(self, float):
+            return float, (float(self),)
+        return Suggestion, tuple(getattr(self, field.name) for field in fields(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a logger keeps: numbers, strings, lists and dicts that JSON has words for.
+
+        Its keys are the attributes' names, the context's among them; `candidates`, `seen`, `cost`
+        and `planned` are dicts, a probe is a list of rate and value. What is not known or not
+        finite is None. The curve is left out: `curve.to_json()` is all of it.
+        """
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        del named["curve"]
+        found: dict[str, Any] = jsonable(named | vars(named.pop("context")))
+        return found
 
     def __str__(self) -> str:
         """Say in three lines what, how sure, and why."""
@@ -191,6 +232,32 @@ class Suggestion:
             raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
+class _Rate(Suggestion, Number):
+    """A suggestion that has a rate, its own or the fallback."""
+
+    # What makes another of it, as `dataclasses.replace` does, may make either kind.
+    __class__ = Suggestion  # type: ignore[assignment]
+
+
+class _NoRate(Suggestion, NoNumber):
+    """An abstention without a fallback."""
+
+    __class__ = Suggestion  # type: ignore[assignment]
+
+
+def asked(heuristic: str, fallback: float | None) -> float | None:
+    """Return the fallback as a float, if there are such a heuristic and such a rate.
+
+    Raises:
+        UserError: the heuristic is not registered, or the fallback is no rate.
+    """
+    unknown = f"there is no heuristic {shown(heuristic)}; choose one of {', '.join(HEURISTICS)}"
+    one_of("heuristic", heuristic, HEURISTICS, unknown)
+    if fallback is None:
+        return None
+    return number("fallback", fallback, "a positive rate, or None")
+
+
 def suggest(
     curve: Curve,
     context: Context,
@@ -213,13 +280,7 @@ def suggest(
     Raises:
         UserError: the heuristic is not registered, or the fallback is no rate.
     """
-    if fallback is not None and not is_rate(float(fallback)):
-        raise UserError(f"fallback must be a positive rate, or None; got {fallback}")
-    fallback = None if fallback is None else float(fallback)
-    if heuristic not in HEURISTICS:
-        raise UserError(
-            f"there is no heuristic {heuristic!r}; choose one of {', '.join(HEURISTICS)}"
-        )
+    fallback = asked(heuristic, fallback)
     with warnings.catch_warnings(record=True) as clamped:
         warnings.simplefilter("always", LrsuggestWarning)
         pick = HEURISTICS[heuristic](curve, context)
@@ -231,7 +292,7 @@ def suggest(
     candidates = rates(everything)
     if isinstance(pick, Abstention):
         return Suggestion(
-            None, None, None, candidates, False, (pick.reason.value,), curve, heuristic,
+            None, None, None, candidates, False, without_rate(curve, pick), curve, heuristic,
             context, seen, fallback, picks,
         )  # fmt: skip
     reasons = [str(w.message).capitalize() + "." for w in clamped]

@@ -1,16 +1,17 @@
 """What one training step needs, in one place, and one method that does it."""
 
 import contextlib
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, SupportsIndex, get_args
+from numbers import Real
+from typing import Any, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
+from lrsuggest.curves.given import a, shown, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training import detection
+from lrsuggest.training import checks, detection
 from lrsuggest.training.precision import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -55,24 +56,11 @@ def scalar(loss: Any) -> Tensor:
         UserError: it is not one number.
     """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise UserError(f"the loss must be one number (reduction='mean'); got {got}")
+        raise UserError(
+            "the loss must be one number (reduction='mean'), a tensor as it was computed (no "
+            f".item()); got {a(loss)}"
+        )
     return loss if loss.ndim == 0 else loss.reshape(())
-
-
-def whole(name: str, value: object, least: int) -> int:
-    """Return a count as an int.
-
-    Raises:
-        UserError: it is no whole number, or too small.
-    """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, SupportsIndex)
-        or operator.index(value) < least
-    ):
-        raise UserError(f"{name} must be a whole number of at least {least}; got {value}")
-    return operator.index(value)
 
 
 class Learner:
@@ -101,6 +89,8 @@ class Learner:
         UserError: a value cannot be used; the sentence says how to mend it.
     """
 
+    enables_grad = False  # whether `training()` turns gradients on by itself
+
     def __init__(
         self,
         model: nn.Module,
@@ -121,14 +111,15 @@ class Learner:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
         whole("accumulate", accumulate, 1)
-        if clip_norm is not None and not clip_norm > 0:
-            raise UserError(f"clip_norm must be positive, or None; got {clip_norm}")
-        for name, data in (("batches", batches), ("valid", valid)):
-            if data is not None and isinstance(data, Iterator):
-                raise UserError(
-                    f"{name} is a one-shot {type(data).__name__}; give something that can be "
-                    "iterated again, such as a DataLoader or a list"
-                )
+        if clip_norm is not None and (not isinstance(clip_norm, Real) or not clip_norm > 0):
+            raise UserError(f"clip_norm must be positive, or None; got {shown(clip_norm)}")
+        for name, planned in (("train_steps", train_steps), ("batch_size", batch_size)):
+            if planned is not None:
+                whole(name, planned, 1, or_none=True)
+        checks.parts(model, loss_fn, forward, optimizer)
+        checks.batches("batches", batches)
+        if valid is not None:
+            checks.batches("valid", valid)
         if forward is not None and metrics:
             raise UserError(
                 f"metrics ({', '.join(metrics)}) need an output and a target, which forward does "
@@ -237,7 +228,12 @@ class Learner:
             if self.forward is not None:
                 return scalar(self.forward(self.model, batch)), None, None
             if isinstance(batch, Mapping):
-                output = self.model(**batch)
+                try:
+                    output = self.model(**batch)
+                except TypeError as error:
+                    if said := checks.keys(self.model, batch):
+                        raise UserError(said) from error
+                    raise
                 loss = getattr(output, "loss", None)
                 if loss is None:
                     raise UserError(
@@ -246,15 +242,18 @@ class Learner:
                     )
                 return scalar(loss), output, None
             if not isinstance(batch, list | tuple) or len(batch) != 2:
-                raise UserError(
-                    f"a batch must be (input, target) or a dict; got a {type(batch).__name__}; "
-                    "give forward=lambda model, batch: loss for any other"
-                )
+                raise UserError(checks.batch_of_two(batch))
             if self.loss_fn is None:
                 raise UserError("give loss_fn(output, target), or forward(model, batch)")
             inputs, target = batch
             output = self.model(inputs)
-            return scalar(self.loss_fn(output, target)), output, target
+            try:
+                loss = self.loss_fn(output, target)
+            except Exception as error:
+                if said := checks.output(output, error):
+                    raise UserError(said) from error
+                raise
+            return scalar(loss), output, target
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on the next `accumulate` batches.

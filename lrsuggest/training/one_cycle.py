@@ -3,14 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.given import number, whole
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner, whole
+from lrsuggest.training import checks
+from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
 
 if TYPE_CHECKING:
@@ -124,18 +127,17 @@ def group_rates(lr: float | slice, ratios: Sequence[float]) -> list[float]:
         UserError: a rate is not positive and finite.
     """
     n = len(ratios)
-    if isinstance(lr, slice):
-        low, high = lr.start, lr.stop
-        ends = [high] if low is None else [low, high]
-    else:
-        low, high, ends = None, lr, [lr]
-    if not all(isinstance(x, int | float) and math.isfinite(x) and x > 0 for x in ends):
-        raise UserError(f"the rate must be positive and finite; got {lr!r}")
     if not isinstance(lr, slice):
-        return [float(lr) * ratio for ratio in ratios]
-    if low is None:
-        return [float(high) / 10] * (n - 1) + [float(high)]
-    return [float(x) for x in np.geomspace(low, high, n)] if n > 1 else [float(high)]
+        return [number("the rate", lr) * ratio for ratio in ratios]
+    if lr.stop is None or lr.step is not None:
+        raise UserError(
+            f"a slice's rates must be positive and finite, slice(lo, hi) or slice(hi); got {lr}"
+        )
+    high = number("the highest rate", lr.stop)
+    if lr.start is None:
+        return [high / 10] * (n - 1) + [high]
+    low = number("the lowest rate", lr.start)
+    return [float(x) for x in np.geomspace(low, high, n)] if n > 1 else [high]
 
 
 def fit_one_cycle(
@@ -225,6 +227,7 @@ def _fit(
     progress: bool,
 ) -> Fit:
     """Train along a schedule of rates, as shares of the maximum, and momenta (NaN: leave it)."""
+    checks.ready(learner)
     steps = len(rate)
     tops = group_rates(lr, learner.group_ratios())
     groups = learner.optimizer.param_groups
@@ -248,7 +251,8 @@ def _fit(
                 learner.set_lr([top * float(rate[index]) for top in tops])
                 for group in groups if cycles else ():
                     set_momentum(group, float(momentum[index]))
-                losses[index] = learner.step(batches)
+                take = learner.step if index else partial(checks.first_step, learner)
+                losses[index] = take(batches)
                 done = index + 1
                 if done % look_every == 0 or done == steps:
                     recent = losses[done - min(done, look_every) : done]

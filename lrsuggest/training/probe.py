@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from lrsuggest.curves.given import whole
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.errors import UserError
 from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle
-from lrsuggest.training.learner import Learner, whole
+from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import constant, group_rates, schedule, set_momentum
 from lrsuggest.training.snapshot import Snapshot
 from lrsuggest.training.sweep import counted, seed_everything

@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.given import number, whole
 from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner, whole
+from lrsuggest.training import checks
+from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
@@ -100,12 +102,10 @@ def lr_find(
         UserError: the range or the number of steps cannot be used, there are no batches, or the
             model trains in several processes.
     """
-    if not (0 < start < end < math.inf):
-        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
-    whole("steps", steps, 2)
-    _refuse_several(learner)
     rates = grid(start, end, steps, furthest)
     most = len(rates)
+    _refuse_several(learner)
+    checks.ready(learner)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((most,), math.nan, device=learner.device)
     # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
@@ -132,7 +132,7 @@ def lr_find(
             for index in counted(most, progress, "range test"):
                 learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if scaled else 0.0
-                loss = learner.step(batches)
+                loss = learner.step(batches) if index else checks.first_step(learner, batches)
                 done = index + 1
                 if scaled:  # a scale that was lowered tells of an infinity and of a step not made
                     skipped[index] = learner.scaler.get_scale() < scale
@@ -164,7 +164,13 @@ def grid(start: float, end: float, steps: int, furthest: float | None = None) ->
 
     Returns:
         shape (steps,) or more, rising; none but the first `steps` exceeds `furthest`.
+
+    Raises:
+        UserError: the range or the number of steps cannot be used.
     """
+    start, end, steps = number("start", start), number("end", end), whole("steps", steps, 2)
+    if not start < end:
+        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
     rates = np.geomspace(start, end, steps)
     if furthest is None or furthest <= end:
         return rates

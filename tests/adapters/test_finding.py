@@ -66,7 +66,7 @@ def test_lightnings_are_lightnings(package):
 
 
 @pytest.mark.parametrize(
-    ("x", "said"), [(3, "not a int"), ((1, "a"), "not a tuple of int, str"), (nn.ReLU(), "a ReLU")]
+    ("x", "said"), [(3, "not an int"), ((1, "a"), "not a tuple of int, str"), (nn.ReLU(), "a ReLU")]
 )
 def test_anything_else_is_refused_in_one_sentence(x, said):
     with pytest.raises(UserError, match=f"suggest_lr takes .*{said}; wrap any other model"):

@@ -8,7 +8,7 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context, Reason
+from lrsuggest.curves.heuristics import Context, Reason, heuristic
 from lrsuggest.curves.readings import HEURISTICS, read_all
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.testing import LAWS, check_heuristic, check_law
@@ -142,3 +142,29 @@ def test_the_order_of_readings_does_not_hang_on_what_was_imported_first(first):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['consensus', 'steepest', 'steepest_gaussian']"
+
+
+@pytest.mark.parametrize("name", ["consensus", "min_10", "constant 1e-3"])
+def test_a_name_that_there_is_is_not_taken(name):
+    before = dict(HEURISTICS)
+    with pytest.raises(UserError, match=f"there is a heuristic '{name}' already; choose another"):
+        heuristic(name, "me")(lambda curve, context: 1e-3)
+    assert before == HEURISTICS
+
+
+def test_a_cell_that_runs_again_registers_anew():
+    def define(rate):
+        @heuristic("mine again", "me")
+        def mine(curve, context):
+            return rate
+
+    try:
+        define(1e-3)
+        define(1e-2)
+        assert HEURISTICS["mine again"](Curve(*sweep_like())) == 1e-2
+        heuristic("mine twice", "me")(lambda curve, context: 1e-3)
+        with pytest.raises(UserError, match="'mine twice' already"):
+            heuristic("mine twice", "me")(lambda curve, context: 1e-2)
+    finally:
+        HEURISTICS.pop("mine again", None)
+        HEURISTICS.pop("mine twice", None)

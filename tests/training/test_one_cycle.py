@@ -110,7 +110,7 @@ def test_rates_over_groups():
     [
         (0.0, {"steps": 5}, "got 0.0"),
         (math.nan, {"steps": 5}, "got nan"),
-        (slice(-1, 1e-2), {"steps": 5}, "got slice"),
+        (slice(-1, 1e-2), {"steps": 5}, "the lowest rate must be .*got -1"),
         (1e-2, {"steps": 5, "epochs": 1}, "not both; got 1 and 5"),
         (1e-2, {"steps": 0}, "at least 1; got 0"),
         (1e-2, {"steps": 10.0}, "whole number .*got 10.0"),

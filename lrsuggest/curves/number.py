@@ -1,0 +1,118 @@
+"""What lets a suggestion stand where a number does, and keeps one without a rate from doing so."""
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass
+from operator import index
+from typing import Any, SupportsIndex
+
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow")
+_REFUSED = (
+    *_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), "lt", "le", "gt", "ge", "neg", "pos",
+    "abs", "int", "complex", "trunc", "floor", "ceil", "round", "array", "array_ufunc",
+)  # fmt: skip
+
+
+class NoNumber:
+    """Raises, wherever a number is wanted, what its own `__float__` raises; as a truth it is False.
+
+    It is no float, so that nothing reads a NaN past Python's operators. Each equals only itself:
+    `==` asks which object it is, and answers.
+    """
+
+    def __float__(self) -> float:
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        """Say that there is no rate, so that `suggestion or 1e-3` is a rate."""
+        return False
+
+
+def _raising(name: str) -> Callable[..., Any]:
+    def raises(self: NoNumber, *_: object, **__: object) -> Any:
+        return float(self)  # never returns
+
+    raises.__name__ = raises.__qualname__ = f"__{name}__"
+    return raises
+
+
+for _name in _REFUSED:
+    setattr(NoNumber, f"__{_name}__", _raising(_name))
+
+
+class Number(float):
+    """A float by its operators: what they give is a plain float.
+
+    Its comparisons see to it that torch's optimizers, which compare a rate with 0 before they
+    keep it, keep a plain float (`let_optimizers_keep_floats`).
+    """
+
+    def __lt__(self, other: Any) -> bool:
+        let_optimizers_keep_floats()
+        return super().__lt__(other)
+
+    def __le__(self, other: Any) -> bool:
+        let_optimizers_keep_floats()
+        return super().__le__(other)
+
+    def __gt__(self, other: Any) -> bool:
+        let_optimizers_keep_floats()
+        return super().__gt__(other)
+
+    def __ge__(self, other: Any) -> bool:
+        let_optimizers_keep_floats()
+        return super().__ge__(other)
+
+
+def let_optimizers_keep_floats() -> None:
+    """Let torch's optimizers put a plain float in a suggestion's place, once torch is loaded.
+
+    `torch.load(weights_only=True)` reads floats of exactly that class, and nothing that pickle
+    can write in another's place comes out as one. So `Optimizer.add_param_group` (which every
+    optimizer calls when it is made) and `Optimizer.state_dict` are wrapped, and nothing else of
+    torch's.
+    """
+    module = sys.modules.get("torch.optim.optimizer")
+    kind: Any = getattr(module, "Optimizer", None)
+    if kind is None or hasattr(kind.add_param_group, "keeps_floats"):
+        return
+    add_param_group, state_dict = kind.add_param_group, kind.state_dict
+
+    @functools.wraps(add_param_group)
+    def adds(self: Any, param_group: Any) -> None:
+        _plain(self.defaults)
+        add_param_group(self, param_group)
+        _plain(self.param_groups[-1])
+
+    @functools.wraps(state_dict)
+    def states(self: Any) -> Any:
+        for group in self.param_groups:
+            _plain(group)
+        return state_dict(self)
+
+    adds.keeps_floats = True  # type: ignore[attr-defined]
+    kind.add_param_group, kind.state_dict = adds, states
+
+
+def _plain(settings: MutableMapping[str, Any]) -> None:
+    """Put a plain float in the place of every number of ours."""
+    for name, value in settings.items():
+        if isinstance(value, Number):
+            settings[name] = float(value)
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value in the types that JSON has words for; a number that is not finite is None."""
+    if is_dataclass(value):
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(each) for each in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, SupportsIndex):
+        return index(value)
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,177 @@
+"""A mistake in the arguments is one sentence with the mend, before anything trains."""
+
+import math
+import re
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from helpers import make_learner, sweep_like
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from lrsuggest import Curve, NoSuggestion, UserError, apply, lr_find, suggest_lr, to_optuna
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CURVE = Curve(*sweep_like())
+NONE = suggest_lr(Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7)))
+MODEL, DATA = nn.Linear(8, 2), DataLoader(TensorDataset(torch.ones(4, 8)), 2)
+SGD = torch.optim.SGD(MODEL.parameters(), 0.1)
+
+
+def one_sentence(told):
+    said = str(told.value)
+    assert "\n" not in said
+    assert len(said) < 600
+    assert "Traceback" not in said
+    return said
+
+
+def refused(says, call, *args, **settings):
+    """Check that a call says so in one sentence."""
+    with pytest.raises(UserError, match=says) as told:
+        call(*args, **settings)
+    return one_sentence(told)
+
+
+ANYWHERE = [
+    ({"heuristic": "consensu"}, r"no heuristic 'consensu'.*did you mean 'consensus'\?"),
+    ({"heuristic": "Steepest"}, r"did you mean 'steepest'\?"),
+    ({"heuristic": None}, "no heuristic None; choose one of"),
+    ({"heuristic": len}, "no heuristic a builtin_function"),
+    ({"fallback": "1e-3"}, "fallback must be a positive rate, or None; got '1e-3': write it"),
+    ({"fallback": math.nan}, "fallback must be a positive rate, or None; got nan"),
+    ({"fallback": True}, "fallback must be a positive rate, or None; got True"),
+    ({"fallback": [1e-3]}, r"fallback must be a positive rate, or None; got \[0.001\]"),
+    ({"stage": "frozn"}, r"stage 'frozn' is unknown; use one of .*did you mean 'frozen'\?"),
+    ({"stage": True}, "stage True is unknown; use one of frozen"),
+    ({"schedule": "onecycle"}, r"did you mean 'one_cycle'\?"),
+    ({"schedule": 3}, "schedule 3 is unknown"),
+    ({"optimizer": "AdamW"}, r"optimizer 'AdamW' is unknown; .*did you mean 'adamw'\?"),
+    ({"optimizer": SGD}, "optimizer a SGD is unknown; use one of adamw, adam, sgd"),
+    ({"optimizer": torch.optim.SGD}, "optimizer the class SGD is unknown"),
+    ({"train_steps": 1e5}, "train_steps must be a whole number of at least 1, or None; got "
+     "100000.0: write 100000$"),
+    ({"train_steps": "300"}, "got '300': write 300$"),
+    ({"train_steps": 0}, "train_steps must be a whole number of at least 1, or None; got 0$"),
+    ({"train_steps": math.inf}, "train_steps must be a whole number of at least 1, .*got inf$"),
+    ({"train_steps": True}, "train_steps must be a whole number .*got True"),
+    ({"train_steps": 10.5}, "got 10.5$"),
+    ({"train_steps": np.arange(3)}, "train_steps must be a whole number .*got .0 1 2."),
+    ({"batch_size": 0}, "batch_size must be a whole number of at least 1, or None; got 0"),
+    ({"batch_size": -32}, "batch_size must be .*got -32"),
+]  # fmt: skip
+TO_SWEEP = [
+    ({"end": "10"}, "end must be positive and finite; got '10': write it without quotes"),
+    ({"end": math.nan}, "end must be positive and finite; got nan"),
+    ({"end": math.inf}, "end must be positive and finite; got inf"),
+    ({"end": -1}, "end must be positive and finite; got -1"),
+    ({"end": True}, "end must be positive and finite; got True"),
+    ({"end": torch.ones(2)}, r"end must be positive and finite; got tensor\(\[1., 1.\]\)"),
+    ({"start": 0}, "start must be positive and finite; got 0"),
+    ({"start": (1e-7, 1)}, "start must be positive and finite; got"),
+    ({"start": 1, "end": 1e-3}, "0 < start < end; got 1 to 0.001"),
+    ({"start": 1e-3, "end": 1e-3}, "0 < start < end"),
+    ({"steps": 1}, "steps must be a whole number of at least 2; got 1"),
+    ({"steps": 60.0}, "steps must be a whole number of at least 2; got 60.0: write 60"),
+    ({"steps": "all"}, "steps must be a whole number of at least 2; got 'all'"),
+    ({"seed": 1.5}, "seed must be a whole number; got 1.5"),
+    ({"seed": "0"}, "seed must be a whole number; got '0'"),
+    ({"replicates": True}, "replicates must be a whole number"),
+    ({"probes": 2, "probe_steps": 20.0}, "probe_steps must be .* at least 10; got 20.0: write 20"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "says"), [*ANYWHERE, *TO_SWEEP])
+def test_a_learner_makes_no_step_for_it(settings, says, monkeypatch):
+    learner = make_learner()
+    monkeypatch.setattr(learner, "step", lambda _: pytest.fail("it trained"))
+    refused(says, suggest_lr, learner, **settings)
+
+
+@pytest.mark.parametrize(("settings", "says"), ANYWHERE)
+def test_a_curve_is_not_read_for_it(settings, says):
+    refused(says, suggest_lr, CURVE, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"end": -1}, {"start": 1e-4}, {"steps": 100}, {"seed": 0}, {"progress": True}, {"valid": DATA},
+     {"batches": np.zeros(3)}, {"batches": np.zeros((300, 300))}, {"batches": torch.zeros(3)},
+     {"batches": []}, {"replicates": 3}, {"probes": 1}, {"probe_steps": 0}],
+)  # fmt: skip
+def test_what_a_curve_cannot_use_it_refuses(settings):
+    (name,) = settings
+    refused(
+        f"^{name}=.*a Curve can only be read, so leave {name} out", suggest_lr, CURVE, **settings
+    )
+
+
+def test_numbers_of_every_kind_are_numbers():
+    learner = make_learner()
+    plain = lr_find(learner, start=1e-6, end=1.0, steps=20, seed=3)
+    for start, end, steps in (
+        (np.float64(1e-6), np.int64(1), np.int32(20)), (1e-6, 1, 20), (torch.tensor(1e-6).double(),
+         torch.tensor(1.0), torch.tensor(20)),
+    ):  # fmt: skip
+        found = suggest_lr(learner, start=start, end=end, steps=steps, seed=np.int64(3)).curve
+        np.testing.assert_allclose(found.lr, plain.lr, rtol=1e-6)
+    rates = [suggest_lr(CURVE, train_steps=each).lr for each in (50, np.int64(50))]
+    assert rates[0] == rates[1]
+    assert suggest_lr(CURVE, start=None, end=None, steps=None).lr == suggest_lr(CURVE).lr
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((MODEL, nn.CrossEntropyLoss(), DATA, SGD), "got a Linear, a CrossEntropyLoss, a DataLoader"
+         r", an? SGD: wrap a model: suggest_lr\(Learner\(model, loss_fn, batches, optimizer\)\)"),
+        ((make_learner(), DATA), "one thing to train, and all else by name"),
+        ((CURVE, "adamw"), "one thing to train, and all else by name; got a Curve, a str"),
+        ((MODEL,), "not a Linear; wrap any other model"),
+        ((SGD,), "not an? SGD; wrap"),
+        ((DATA,), "not a DataLoader; wrap"),
+        (("resnet",), "not a str; wrap"),
+        ((None,), "not None; wrap"),
+        ((nn.Linear,), "not the class Linear; wrap"),
+        (([make_learner()],), "not a list of 1; wrap"),
+        ((np.zeros(3),), r"not an? ndarray of shape \(3,\); wrap"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_told_how_to_become_a_learner(given, says):
+    refused(says, suggest_lr, *given)
+
+
+def test_apply_takes_a_rate_then_a_learner():
+    found, learner = suggest_lr(CURVE), make_learner()
+    apply(found, learner)
+    assert learner.lr == found
+    refused(r"the rate first: apply\(suggestion, x\)", apply, learner, found)
+    refused("the rate first", apply, learner, 1e-3)
+    refused("a rate is set in a Learner .* got a Linear: a model has none", apply, found, MODEL)
+    refused("got an? SGD: .*for group in optimizer.param_groups", apply, found, SGD)
+    for rate in ("1e-3", True, math.nan, 0, None, [1e-3], slice(None), slice(1e-3, None)):
+        refused("must be positive and finite", apply, rate, learner)
+    with pytest.raises(NoSuggestion, match="The loss is flat"):
+        apply(NONE, learner)
+    assert learner.lr == found
+
+
+def test_to_optuna_takes_a_suggestion_then_a_trial():
+    found, study = suggest_lr(CURVE), optuna.create_study()
+    refused("the suggestion first, not a Trial", to_optuna, study.ask(), found)
+    refused("the suggestion first, not a float", to_optuna, 1e-3, study)
+    refused(r"fallback must be \(lowest, highest\) rate; got 0.001", to_optuna, NONE, study.ask(),
+            fallback=1e-3)  # fmt: skip
+    refused("fallback must be positive and finite; got 'a'", to_optuna, NONE, study.ask(),
+            fallback=("a", 1))  # fmt: skip
+
+
+def test_a_fallback_may_be_a_suggestion():
+    flat = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7))
+    found = suggest_lr(CURVE)
+    assert type(suggest_lr(flat, fallback=found).fallback) is float
+    assert suggest_lr(flat, fallback=found) == found
+    with pytest.raises(NoSuggestion, match=re.escape("The loss is flat")):
+        suggest_lr(CURVE, fallback=NONE)

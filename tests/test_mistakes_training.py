@@ -1,0 +1,349 @@
+"""What cannot train is told in one sentence before it does, and nothing of it is changed."""
+
+import functools
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_learner
+from test_mistakes import refused
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from lrsuggest import Learner, UserError, fit_one_cycle, suggest_lr
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+X, Y = torch.randn(64, 8), torch.randint(2, (64,))
+DATA = TensorDataset(X, Y)
+LOADER = DataLoader(DATA, 16)
+CROSS = nn.functional.cross_entropy
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def make(model=None, loss_fn=CROSS, batches=LOADER, optimizer=None, **settings):
+    model = net() if model is None else model
+    if optimizer is None:
+        optimizer = functools.partial(torch.optim.SGD, lr=0.1)
+    return Learner(model, loss_fn, batches, optimizer(model.parameters()), **settings)
+
+
+def unmoved(learner, says, call=suggest_lr, **settings):
+    """Check that it is refused before a step, and leaves weights and random states alone."""
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    steps, state = [], torch.get_rng_state()
+    if hasattr(learner.optimizer, "register_step_post_hook"):
+        learner.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    said = refused(says, call, learner, **settings)
+    assert not steps
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(map(torch.equal, before, learner.model.parameters()))
+    return said
+
+
+class SharpnessAware(torch.optim.Optimizer):
+    """Two steps, as the published wrapper takes them."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    def first_step(self):
+        """Climb."""
+
+    def second_step(self):
+        """Descend."""
+
+    def step(self, closure=None):
+        assert closure is not None, "it requires closure, but it was not provided"
+
+
+class AsksLate(torch.optim.SGD):
+    """Its signature does not tell that it needs a closure."""
+
+    def step(self, closure=None):
+        assert closure is not None, "give a closure"
+
+
+class Named(torch.optim.SGD):
+    def step(self, evaluate, *, twice=False):
+        evaluate()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "says"),
+    [
+        (torch.optim.LBFGS, "LBFGS needs a closure for its step, which a range test does not"),
+        (lambda p: SharpnessAware(p, 0.1), "SharpnessAware needs a closure"),
+        (lambda p: Named(p, 0.1), "Named needs a closure"),
+        (lambda p: [torch.optim.SGD([each], 0.1) for each in p], "got a list of 4: a range test "
+         "sweeps one; make one with a parameter group for each"),
+        (lambda p: {"a": torch.optim.SGD(p, 0.1)}, "got a dict of 1: a range test sweeps one"),
+        (lambda p: None, "optimizer must be a torch optimizer; got None: make one, such as"),
+        (lambda p: torch.optim.AdamW, "got the class AdamW: make one, such as"),
+        (lambda p: "adamw", "got 'adamw': make one, such as"),
+        (lambda p: functools.partial(torch.optim.AdamW, lr=1e-3), "got a partial: make one"),
+        (lambda p: list(p), "got a list of 4: a range test sweeps one"),
+        (lambda p: torch.optim.lr_scheduler.StepLR(torch.optim.SGD(p, 0.1), 3),
+         r"got a StepLR: that is a scheduler; .* scheduler\.optimizer"),
+    ],
+)  # fmt: skip
+def test_an_optimizer_that_cannot_step_by_itself(optimizer, says):
+    refused(says, make, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Rprop", "ASGD",
+                                  "NAdam", "RAdam", "Adamax", "Adadelta"])  # fmt: skip
+def test_every_other_optimizer_of_torchs_is_swept(kind):
+    learner = make(optimizer=functools.partial(getattr(torch.optim, kind), lr=1e-3))
+    assert len(suggest_lr(learner, steps=12).curve) > 0
+
+
+def test_one_that_tells_only_when_it_steps():
+    said = unmoved(make(optimizer=lambda p: AsksLate(p, 0.1)), "AsksLate fails to step without a")
+    assert "give a closure" in said
+
+
+class Tuples(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, x):
+        return self.inner(x), x
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model": nn.Linear}, r"got the class Linear: make one, Linear\(\.\.\.\)"),
+        ({"model": [net(), net()]}, "got a list of 2: put them into one"),
+        ({"model": "resnet"}, "model must be a torch module; got 'resnet'"),
+        ({"model": lambda x: x}, "model must be a torch module; got a function"),
+        ({"model": nn.ReLU()}, "the model has no parameters"),
+        ({"model": nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d())}, r"6 weights|0.weight, "),
+        ({"loss_fn": nn.CrossEntropyLoss}, r"loss_fn is the class CrossEntropyLoss.* make one"),
+        ({"loss_fn": "mse"}, "loss_fn must be a function, .*; got 'mse'"),
+        ({"forward": 3}, "forward must be a function"),
+        ({"batches": None}, "batches must give batches; got None"),
+        ({"batches": DATA}, "batches is a TensorDataset, which gives single examples: give Data"),
+        ({"valid": DATA}, "valid is a TensorDataset, which gives single examples"),
+        ({"batches": X}, "batches must give batches of .*; got a Tensor of shape"),
+        ({"batches": X.numpy()}, "got an? ndarray of shape"),
+        ({"batches": "data/train"}, "got 'data/train'"),
+        ({"batches": pathlib.Path("data")}, "got data: give DataLoader"),
+        ({"batches": {"train": LOADER}}, "got .*: give DataLoader"),
+        ({"batches": DataLoader}, "got the class DataLoader"),
+        ({"batches": 3}, "batches must give batches; got 3"),
+        ({"batches": zip(X, Y, strict=True)}, "batches is a one-shot zip"),
+        ({"batches": iter(LOADER)}, "batches is a one-shot _SingleProcessDataLoaderIter"),
+        ({"valid": (b for b in LOADER)}, "valid is a one-shot generator"),
+        ({"train_steps": 1e5}, "got 100000.0: write 100000"),
+        ({"train_steps": 0}, "train_steps must be a whole number of at least 1, or None; got 0"),
+        ({"batch_size": "32"}, "got '32': write 32"),
+        ({"accumulate": 2.0}, "got 2.0: write 2"),
+        ({"clip_norm": "1"}, "clip_norm must be positive, or None; got '1'"),
+        ({"precision": torch.bfloat16}, "precision must be fp32, bf16 or fp16"),
+    ],
+)  # fmt: skip
+def test_what_is_no_part_of_a_learner(settings, says):
+    given = {"model": net(), "loss_fn": CROSS, "batches": LOADER} | settings
+    optimizer = torch.optim.SGD(net().parameters(), lr=0.1)
+    refused(says, Learner, optimizer=optimizer, **given)
+
+
+class Streamed(IterableDataset):
+    def __iter__(self):
+        yield from LOADER
+
+
+def test_an_iterable_dataset_is_told_its_loader():
+    refused(
+        "a dataset: .* with batch_size=None if it gives whole batches", make, batches=Streamed()
+    )
+    assert len(suggest_lr(make(batches=DataLoader(Streamed(), batch_size=None)), steps=12).curve)
+
+
+def freeze(learner):
+    for p in learner.model.parameters():
+        p.requires_grad_(False)
+    return learner
+
+
+@pytest.mark.parametrize("call", [suggest_lr, functools.partial(fit_one_cycle, lr=1e-3, steps=4)])
+def test_where_nothing_can_train(call):
+    unmoved(freeze(make()), "everything is frozen, so unfreeze what is to train", call)
+    half = freeze(make())
+    half.model[2].weight.requires_grad_(True)
+    half.optimizer = torch.optim.SGD(half.model[0].parameters(), lr=0.1)
+    unmoved(half, "no weight in the SGD trains .* make it over those of the model that do", call)
+    with torch.no_grad():
+        unmoved(make(), r"within torch.no_grad\(\): call this outside", call)
+    learner = make()
+    with torch.inference_mode():
+        unmoved(learner, r"within torch.inference_mode\(\): call this outside", call)
+    suggest_lr(learner, steps=12)
+
+
+class AsksInWorker(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        try:
+            suggest_lr(make(), steps=12)
+        except UserError as error:
+            return str(error)
+
+
+def test_in_a_loaders_worker():
+    (told,) = next(iter(DataLoader(AsksInWorker(), batch_size=1, num_workers=1)))
+    assert "a DataLoader's worker process, where nothing trains" in told
+
+
+def test_an_optimizer_of_another_copy():
+    learner = make()
+    learner.optimizer = torch.optim.AdamW(net().parameters(), lr=1e-3)
+    unmoved(learner, "none of the weights in the AdamW is the model's, .* another copy")
+
+
+class WithCentres(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(2, 2))
+
+    def forward(self, output, target):
+        return CROSS(output @ self.centres, target)
+
+
+def test_an_optimizer_of_what_the_loss_is_made_with_is_none():
+    """Only the loss trains: a fixed body under learnt centres, or a head within forward."""
+    loss, head = WithCentres(), nn.Linear(2, 2)
+    heads = {"a": [head]}
+    for settings, part in (
+        ({"loss_fn": loss}, loss),
+        ({"loss_fn": lambda o, t: loss(o, t)}, loss),
+        ({"loss_fn": functools.partial(lambda inner, o, t: inner(o, t), loss)}, loss),
+        ({"forward": lambda m, b: CROSS(head(m(b[0])), b[1])}, head),
+        ({"forward": lambda m, b: CROSS(heads["a"][0](m(b[0])), b[1])}, head),
+    ):
+        learner = make(**settings)
+        learner.optimizer = torch.optim.SGD(part.parameters(), lr=0.1)
+        assert len(suggest_lr(learner, steps=12).curve) > 0
+
+
+class TakesWords(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, words):
+        return self.inner(words)
+
+
+def nan_from(batch, at):
+    return [(torch.full_like(x, torch.nan) if i == at else x, y) for i, (x, y) in enumerate(batch)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"batches": [(X, Y, X)]}, r"got a (tuple|list) of 3 \(a Tensor of shape \(64, 8\), a .*"
+         r" of shape \(64,\), a Tensor of .*: give forward=lambda model, batch: loss"),
+        ({"batches": [[X]]}, r"got a list of 1 \(a Tensor of shape \(64, 8\)\)"),
+        ({"batches": [X]}, r"got a Tensor of shape \(64, 8\)"),
+        ({"batches": [{"x": X, "labels": Y}], "model": TakesWords()},
+         "TakesWords does not take a batch of x, labels .*: give forward=lambda model, batch"),
+        ({"batches": [{"words": X}], "model": TakesWords()}, "output has no .loss; give"),
+        ({"loss_fn": None}, "give loss_fn"),
+        ({"model": Tuples()}, "the model returns a tuple of 2, which loss_fn does not take .*forw"),
+        ({"loss_fn": lambda o, t: CROSS(o, t).detach()}, "the loss hangs on no weight that trains"),
+        ({"loss_fn": lambda o, t: torch.tensor(1.0)}, "the loss hangs on no weight that trains"),
+        ({"loss_fn": lambda o, t: CROSS(o, t).item()}, r"no \.item\(\)\); got a float"),
+        ({"loss_fn": lambda o, t: None}, "must be one number .*; got None"),
+        ({"loss_fn": nn.CrossEntropyLoss(reduction="none")}, r"got a Tensor of shape \(64,\)"),
+        ({"batches": [(X, Y.float())]}, "the first training step failed.* with RuntimeError: "),
+        ({"batches": [(X, Y + 2)]}, "the first training step failed.* with IndexError: Target"),
+        ({"batches": [(X[:, :5], Y)]}, "the first training step failed.* with RuntimeError: mat1"),
+        ({"batches": [(X.numpy(), Y)]}, "the first training step failed.* with TypeError"),
+        ({"batches": [(X.long(), Y)]}, "the first training step failed.* with RuntimeError"),
+        ({"batches": []}, "batches is empty"),
+        ({"batches": nan_from([(X, Y)], 0)}, "the loss of the first batch is nan before any step"),
+        ({"loss_fn": lambda o, t: CROSS(o, t) / 0}, "the loss of the first batch is inf"),
+    ],
+)  # fmt: skip
+def test_what_the_first_batch_shows(settings, says):
+    learner = make(**{"batches": [(X, Y)]} | settings)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    refused(says, suggest_lr, learner)
+    assert all(map(torch.equal, before, learner.model.parameters()))
+
+
+def broken(output, target):
+    raise RuntimeError("my own bug")
+
+
+def test_a_bug_of_ones_own_keeps_its_place_and_kind():
+    with pytest.raises(RuntimeError, match="my own bug") as told:
+        suggest_lr(make(loss_fn=broken))
+    assert isinstance(told.value, UserError)
+    assert "test_mistakes_training.py, line" in str(told.value)
+    assert type(told.value.__cause__) is RuntimeError
+    assert told.value.__cause__.__traceback__ is not None
+
+    def stops(output, target):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        suggest_lr(make(loss_fn=stops))
+
+    def full(output, target):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        suggest_lr(make(loss_fn=full))
+
+
+def test_an_infinite_loader_and_a_compiled_model_are_swept():
+    class Endless:
+        def __iter__(self):
+            while True:
+                yield X, Y
+
+    assert len(suggest_lr(make(batches=Endless()), steps=12).curve)
+    torch.manual_seed(0)
+    plain = make()
+    compiled = make(torch.compile(plain.model, backend="eager"))
+    curves = [suggest_lr(each, steps=20, seed=0).curve for each in (plain, compiled)]
+    np.testing.assert_allclose(curves[0].loss, curves[1].loss, rtol=1e-5)
+
+
+def test_a_first_loss_that_is_not_finite_costs_a_batch_and_no_step():
+    learner = make_learner()
+    learner.batches = nan_from(learner.batches, 0)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    refused("the loss of the first batch is nan", suggest_lr, learner, replicates=2)
+    assert all(map(torch.equal, before, learner.model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (
+            1e-7,
+            r"Step 4, at a rate of [\d.]+e-07, has a loss that is not finite: look at that batch",
+        ),
+        (1e-2, r"Step 4, at a rate of 0?[\d.e-]+, has a loss .*: look at that rate or that batch"),
+    ],
+)
+def test_one_batch_that_is_not_finite_is_told_with_its_step_and_rate(start, says):
+    learner = make_learner()
+    learner.batches = nan_from(learner.batches, 3)
+    found = suggest_lr(learner, start=start)
+    assert found.reasons[0] == "The curve has fewer than 10 usable points."
+    assert re.match(says, found.reasons[1])
+    with pytest.raises(UserError, match=says):
+        float(found)
