@@ -173,7 +173,7 @@ def test_a_suite_takes_as_many_cores_as_the_doctor_counts(tmp_path, monkeypatch)
     monkeypatch.setattr(drive, "Local", started)
     monkeypatch.setattr(machine, "quota", lambda: 1)
     assert cores() == 1
-    with pytest.raises(Enough, match="^1$"):
+    with pytest.raises(Enough, match=r"^1$"):
         drive.drive(
             "quick", load("quick"), None, tmp_path, workers=None, scheduler=None, device="cpu",
             words=[], console=None,
