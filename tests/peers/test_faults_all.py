@@ -161,7 +161,7 @@ class Waits(TorchDispatchMode):
 
 @peers
 def test_all_make_the_host_wait_for_the_device_at_each_step(tmp_path, monkeypatch, peer):
-    """On a GPU: ours waits for the loader's seeds alone, as any loop does that shuffles."""
+    """On a GPU: ours waits for the loader's seeds, and once to see whether steps were made."""
     monkeypatch.setattr(sweep, "_LOOK_EVERY", {})  # as on a GPU
     with Waits() as theirs:
         quietly(subject(peer, tmp_path).find)
@@ -169,7 +169,7 @@ def test_all_make_the_host_wait_for_the_device_at_each_step(tmp_path, monkeypatc
     with Waits() as ours:
         steps = len(subject(peer, tmp_path).ask().curve)
     assert steps > 80
-    assert ours.count <= 3
+    assert ours.count <= 4
 
 
 RANDOM = {"torch's random state", "loader's generator"}
