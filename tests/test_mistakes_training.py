@@ -12,7 +12,7 @@ from test_mistakes import refused
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from lrsuggest import Learner, UserError, fit_one_cycle, suggest_lr
+from lrsuggest import Learner, UserError, fit_one_cycle, lr_find, suggest_lr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 X, Y = torch.randn(64, 8), torch.randint(2, (64,))
@@ -347,3 +347,29 @@ def test_one_batch_that_is_not_finite_is_told_with_its_step_and_rate(start, says
     assert re.match(says, found.reasons[1])
     with pytest.raises(UserError, match=says):
         float(found)
+
+
+class Once:
+    """Re-iterable by its looks, but what it draws from is one generator."""
+
+    def __init__(self):
+        self.drawn = iter([(X, Y)] * 5)
+
+    def __iter__(self):
+        yield from self.drawn
+
+
+def test_batches_that_give_nothing_the_second_time():
+    refused(
+        r"batches \(an? Once\) gives nothing when iterated again", suggest_lr, make(batches=Once())
+    )
+
+
+def test_what_trains_takes_a_learner_then_a_rate():
+    found, learner = suggest_lr(make_learner(), steps=60, seed=0), make()
+    for rate in ("1e-3", None, True, [1e-3], -1, slice(None), slice("a", 1)):
+        unmoved(learner, "must be positive and finite", fit_one_cycle, lr=rate)
+    refused(r"fit_one_cycle\(learner, lr\) takes a Learner first", fit_one_cycle, found, learner)
+    refused(r"takes a Learner first; got a Sequential: wrap", fit_one_cycle, learner.model, 1e-3)
+    refused(r"lr_find\(learner\) takes a Learner first; got a Sequential", lr_find, learner.model)
+    assert fit_one_cycle(learner, found, steps=4).lr.max() <= found

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrsuggest.errors import UserError
-from lrsuggest.training.learner import Learner, scalar
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.misfits import scalar
 from lrsuggest.training.precision import Precision
 
 PRECISIONS: dict[str, Precision] = {

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
@@ -17,13 +16,20 @@ from torch.utils.data import Dataset, IterableDataset
 from lrsuggest.curves.given import a, shown
 from lrsuggest.errors import UserError
 
-_OURS_AND_TORCHS = tuple(str(Path(home).parent) for home in (torch.__file__, __file__))
-# What a person's model, loss or batches raise that do not fit together; all else is passed on.
-_OF_A_MISFIT = (
-    RuntimeError, TypeError, IndexError, ValueError, KeyError, AttributeError, AssertionError,
-)  # fmt: skip
 FROZEN = "everything is frozen, so unfreeze what is to train"
-_OF_MEMORY = ("out of memory", "allocate memory", "could not create a primitive")
+
+
+def learner(x: object, kind: type, call: str) -> None:
+    """Refuse what is no Learner where one is wanted.
+
+    Raises:
+        UserError: it is none; the sentence shows the call.
+    """
+    if not isinstance(x, kind):
+        raise UserError(
+            f"{call} takes a Learner first; got {a(x)}: wrap what is to train, "
+            "Learner(model, loss_fn, batches, optimizer)"
+        )
 
 
 def parts(model: object, loss_fn: object, forward: object, optimizer: object) -> None:
@@ -220,91 +226,3 @@ def _reached(root: object) -> Iterator[Tensor]:
             todo += part
         else:
             todo += getattr(part, "__dict__", {}).values()
-
-
-def first_step(learner: Any, drawn: Iterator[Any]) -> Tensor:
-    """Take the first step, and say in a sentence what makes it fail.
-
-    What the model, the loss or the optimizer raises stands as the cause below the sentence, which
-    is raised as an error of the same kind.
-
-    Args:
-        learner: a `Learner`.
-        drawn: its batches.
-
-    Raises:
-        UserError: the step fails for want of what fits together.
-    """
-    try:
-        loss: Tensor = learner.step(drawn)
-    except UserError:
-        raise
-    except Exception as error:
-        memory = any(said in str(error) for said in _OF_MEMORY)
-        if type(error) not in _OF_A_MISFIT or memory:
-            raise
-        raise _both(type(error))(_misfit(learner, error)) from error
-    return loss
-
-
-def _both(kind: type[Exception]) -> type[UserError]:
-    """Return a UserError that is of another kind too, for those who wait for that one."""
-    return type("UserError", (UserError, kind), {"__str__": Exception.__str__})
-
-
-def _misfit(learner: Any, error: Exception) -> str:
-    """Say what the first step shows to be wrong."""
-    text = " ".join(str(error).split())[:200].rstrip(".")
-    if "does not require grad" in text:
-        return (
-            "the loss hangs on no weight that trains, so there is no gradient: it was detached, "
-            "made a number by .item(), or made under no_grad; return it as it was computed"
-        )
-    if "closure" in text:
-        return (
-            f"{type(learner.optimizer).__name__} fails to step without a closure ({text}), which "
-            "a range test does not have: ask with SGD, AdamW or another that needs none"
-        )
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_OURS_AND_TORCHS)
-    ]  # fmt: skip
-    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return (
-        f"the first training step failed{where} with {type(error).__name__}: {text}; do model, "
-        "loss_fn and batches fit together?"
-    )
-
-
-def batch_of_two(batch: object) -> str:
-    """Say what a batch is that is no (input, target)."""
-    inside = ""
-    if isinstance(batch, list | tuple) and batch:
-        inside = f" ({', '.join(map(a, batch[:4]))}{', ...' * (len(batch) > 4)})"
-    return (
-        f"a batch must be (input, target) or a dict; got {a(batch)}{inside}: give "
-        "forward=lambda model, batch: loss for any other"
-    )
-
-
-def keys(model: nn.Module, batch: Mapping[str, Any]) -> str | None:
-    """Say that a model does not take a batch's keys; None where that is not what is wrong."""
-    try:
-        inspect.signature(model.forward).bind(**batch)
-    except (TypeError, ValueError) as unbound:
-        return (
-            f"{type(model).__name__} does not take a batch of {', '.join(map(str, batch))} "
-            f"({unbound}): give forward=lambda model, batch: loss"
-        )
-    return None
-
-
-def output(found: object, error: Exception) -> str | None:
-    """Say that a loss takes no such output; None where the output is a tensor."""
-    if isinstance(found, Tensor):
-        return None
-    text = " ".join(str(error).split())[:120]
-    return (
-        f"the model returns {a(found)}, which loss_fn does not take ({type(error).__name__}: "
-        f"{text}): give forward=lambda model, batch: loss"
-    )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lrsuggest.curves.given import a, shown, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training import checks, detection
+from lrsuggest.training import checks, detection, misfits
 from lrsuggest.training.precision import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,20 +47,6 @@ def count(batch: Any) -> int:
         return len(batch) if batch.ndim else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch
     return next((count(part) for part in parts if isinstance(part, Tensor | list | tuple)), 1)
-
-
-def scalar(loss: Any) -> Tensor:
-    """Return a loss that can be trained on.
-
-    Raises:
-        UserError: it is not one number.
-    """
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise UserError(
-            "the loss must be one number (reduction='mean'), a tensor as it was computed (no "
-            f".item()); got {a(loss)}"
-        )
-    return loss if loss.ndim == 0 else loss.reshape(())
 
 
 class Learner:
@@ -206,11 +192,17 @@ class Learner:
         Raises:
             UserError: there are none.
         """
+        seen = False
         while True:
             empty = True
             for batch in self.batches:
-                empty = False
+                empty, seen = False, True
                 yield batch
+            if empty and seen:
+                raise UserError(
+                    f"batches ({a(self.batches)}) gives nothing when iterated again; give what "
+                    "starts anew, such as a DataLoader or a list"
+                )
             if empty:
                 raise UserError(
                     "batches is empty; give at least one batch (a DataLoader with drop_last=True "
@@ -226,12 +218,12 @@ class Learner:
         """Return (scalar loss, output, target) of a batch already on the device."""
         with self._autocast():
             if self.forward is not None:
-                return scalar(self.forward(self.model, batch)), None, None
+                return misfits.scalar(self.forward(self.model, batch)), None, None
             if isinstance(batch, Mapping):
                 try:
                     output = self.model(**batch)
                 except TypeError as error:
-                    if said := checks.keys(self.model, batch):
+                    if said := misfits.keys(self.model, batch):
                         raise UserError(said) from error
                     raise
                 loss = getattr(output, "loss", None)
@@ -240,9 +232,9 @@ class Learner:
                         "batches yields dicts, but the model's output has no .loss; give "
                         "forward=lambda model, batch: loss"
                     )
-                return scalar(loss), output, None
+                return misfits.scalar(loss), output, None
             if not isinstance(batch, list | tuple) or len(batch) != 2:
-                raise UserError(checks.batch_of_two(batch))
+                raise UserError(misfits.batch_of_two(batch))
             if self.loss_fn is None:
                 raise UserError("give loss_fn(output, target), or forward(model, batch)")
             inputs, target = batch
@@ -250,10 +242,10 @@ class Learner:
             try:
                 loss = self.loss_fn(output, target)
             except Exception as error:
-                if said := checks.output(output, error):
+                if said := misfits.output(output, error):
                     raise UserError(said) from error
                 raise
-            return scalar(loss), output, target
+            return misfits.scalar(loss), output, target
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on the next `accumulate` batches.

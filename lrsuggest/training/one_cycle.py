@@ -12,7 +12,7 @@ import torch
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.given import number, whole
 from lrsuggest.errors import UserError
-from lrsuggest.training import checks
+from lrsuggest.training import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
 
@@ -169,6 +169,7 @@ def fit_one_cycle(
     Raises:
         UserError: a value cannot be used.
     """
+    checks.learner(learner, Learner, "fit_one_cycle(learner, lr)")
     if epochs is not None and steps is not None:
         raise UserError(f"give epochs or steps, not both; got {epochs} and {steps}")
     if steps is None:
@@ -198,6 +199,7 @@ def fit_constant(
     Raises:
         UserError: a value cannot be used.
     """
+    checks.learner(learner, Learner, "fit_constant(learner, lr)")
     whole("steps", steps, 1)
     rate, momentum = constant(steps)
     return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
@@ -251,7 +253,7 @@ def _fit(
                 learner.set_lr([top * float(rate[index]) for top in tops])
                 for group in groups if cycles else ():
                     set_momentum(group, float(momentum[index]))
-                take = learner.step if index else partial(checks.first_step, learner)
+                take = learner.step if index else partial(misfits.first_step, learner)
                 losses[index] = take(batches)
                 done = index + 1
                 if done % look_every == 0 or done == steps:

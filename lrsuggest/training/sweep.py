@@ -12,7 +12,7 @@ from lrsuggest.curves.curve import Curve, Ended, Floats
 from lrsuggest.curves.given import number, whole
 from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
-from lrsuggest.training import checks
+from lrsuggest.training import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot, generators
 
@@ -102,6 +102,7 @@ def lr_find(
         UserError: the range or the number of steps cannot be used, there are no batches, or the
             model trains in several processes.
     """
+    checks.learner(learner, Learner, "lr_find(learner)")
     rates = grid(start, end, steps, furthest)
     most = len(rates)
     _refuse_several(learner)
@@ -132,7 +133,7 @@ def lr_find(
             for index in counted(most, progress, "range test"):
                 learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
                 scale = learner.scaler.get_scale() if scaled else 0.0
-                loss = learner.step(batches) if index else checks.first_step(learner, batches)
+                loss = learner.step(batches) if index else misfits.first_step(learner, batches)
                 done = index + 1
                 if scaled:  # a scale that was lowered tells of an infinity and of a step not made
                     skipped[index] = learner.scaler.get_scale() < scale
