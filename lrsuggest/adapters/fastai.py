@@ -9,8 +9,8 @@ from torch import nn
 
 from lrsuggest.adapters.fastai_learner import FastaiLearner
 from lrsuggest.adapters.fastai_optimizer import kinds
-from lrsuggest.adapters.keeping import Kept
 from lrsuggest.errors import UserError
+from lrsuggest.training.keeping import Kept
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot

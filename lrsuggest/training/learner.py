@@ -100,6 +100,12 @@ class Learner:
         UserError: a value cannot be used; the sentence says how to mend it.
     """
 
+    # What a `Snapshot` is to know of a framework's objects behind a subclass: what else takes
+    # part, where examples lie, and whose classes it does not enter.
+    also: tuple[object, ...] = ()
+    data: tuple[object, ...] = ()
+    closed: tuple[type, ...] = ()
+
     def __init__(
         self,
         model: nn.Module,
