@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.training.learner import Learner, to_device
+from lrsuggest.training.batch import to_device
+from lrsuggest.training.learner import Learner
 from lrsuggest.training.object_graph import walk
 
 
