@@ -46,6 +46,11 @@ def need(root: Path, where: str) -> Path:
     return root / where
 
 
+def drained(seen) -> list:
+    """What was put into a queue, by a hook say: a list's additions are undone with the rest."""
+    return [seen.get() for _ in range(seen.qsize())]
+
+
 def write_tgz(path: Path, files: dict[str, bytes]) -> Path:
     """Write an archive with the given files below one top folder."""
     with tarfile.open(path, "w:gz") as archive:

@@ -9,9 +9,9 @@ from torch import nn
 
 from lrsuggest.adapters.fastai_learner import FastaiLearner
 from lrsuggest.adapters.fastai_optimizer import kinds
-from lrsuggest.adapters.keeping import Kept
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import FROZEN, initialized
+from lrsuggest.training.keeping import Kept
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot

@@ -25,6 +25,7 @@ from lrsuggest.adapters.twins import twins
 from lrsuggest.errors import UserError
 from lrsuggest.training.detection import Kind
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.object_graph import walk
 from lrsuggest.training.precision import Precision
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
@@ -93,6 +94,14 @@ class FastaiLearner(Learner):
         enabled = precision == "fp16" and torch.cuda.is_available()
         settings = amp.kwargs if amp else {}
         self.scaler = torch.amp.GradScaler("cuda", **{**settings, "enabled": enabled})
+        trained = {id(p) for group in self._opt.param_lists for p in group}
+        found = walk(x.loss_func, *(vars(each) for each in self._acting), skip=(x, x.model, x.dls))
+        modules = [each for each, _ in found if isinstance(each, torch.nn.Module)]
+        # Such as a loss whose weights a splitter gives to the optimizer: trained where it is.
+        self.also = (
+            self._opt,
+            *(each for each in modules if any(id(p) in trained for p in each.parameters())),
+        )
         memo = self._shared()
         twins((each for each in (train, valid) if _is_fastai(each)), memo)
         self.batches = memo[id(train)]
@@ -174,12 +183,18 @@ class FastaiLearner(Learner):
         parts = [part for each in data if hasattr(each, "__dict__") for part in vars(each).values()]
         shared = [
             *self.model.modules(), *self.model.parameters(), *self.model.buffers(),
-            self._opt, x.opt_func, *data, *parts,
+            *self.also, *self._parameters_of_others(), x.opt_func, *data, *parts,
             *(each for each in loaders if not _is_fastai(each)),
             *(each for each in x.cbs if each not in self._acting),
             *(vars(x)[name] for name in _OF_THE_BATCH if name in vars(x)),
         ]  # fmt: skip
         return {id(each): each for each in shared}
+
+    def _parameters_of_others(self) -> Iterator[Tensor]:
+        """Yield weights and buffers of the modules beside the model that the optimizer trains."""
+        for each in self.also[1:]:
+            if isinstance(each, torch.nn.Module):
+                yield from (*each.parameters(), *each.buffers())
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on as many batches as fastai takes for it.

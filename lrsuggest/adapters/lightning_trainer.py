@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from lrsuggest.adapters.keeping import Kept
 from lrsuggest.adapters.lightning_steps import PRECISIONS, Batches, LightningLearner, planned_steps
 from lrsuggest.adapters.rates import planned, set_rates
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import FROZEN
+from lrsuggest.training.keeping import Kept
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 _START_HOOKS = ("on_fit_start", "on_train_start", "on_train_epoch_start")
@@ -119,10 +119,15 @@ class Fitter:
 
     def kept(self, *more: object) -> Kept:
         """Return what puts back all but the learner's own state."""
-        names = ("callbacks.Callback", "loggers.logger.Logger", "profilers.profiler.Profiler")
-        closed = tuple(self._part(name) for name in names)
         freezing = (vars(each) for each in self._freezing())  # the only callbacks that will run
-        return Kept(self.trainer, *freezing, *more, model=self.module, closed=closed)
+        return Kept(
+            self.trainer, *freezing, model=self.module, data=more, closed=self._bystanders()
+        )
+
+    def _bystanders(self) -> tuple[type, ...]:
+        """Return the classes of what only watches a training."""
+        names = ("callbacks.Callback", "loggers.logger.Logger", "profilers.profiler.Profiler")
+        return tuple(self._part(name) for name in names)
 
     def _freezing(self) -> list[Any]:
         """Return the callbacks that freeze layers."""
@@ -160,11 +165,13 @@ class Fitter:
                 getattr(module, name)()
         held_out = self._combined(loop.epoch_loop.val_loop, valid, "sequential")
         limit = trainer.limit_val_batches
-        return LightningLearner(
+        learner = LightningLearner(
             trainer, module, train,
             Batches(trainer, module, held_out, limit) if held_out is not None and limit else None,
             planned_steps(trainer, epochs, train.length, trainer.global_step if live else 0),
         )  # fmt: skip
+        learner.also, learner.closed = (trainer,), self._bystanders()
+        return learner
 
     def _silence(self) -> None:
         """Let `self.log` do nothing, and loggers take in what they are told and forget it."""

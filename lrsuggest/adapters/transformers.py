@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from lrsuggest.adapters.keeping import Kept
 from lrsuggest.adapters.rates import planned, set_rates
 from lrsuggest.adapters.transformers_steps import Batches, TrainersLearner
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import batches as checked_batches
 from lrsuggest.training.checks import initialized
+from lrsuggest.training.keeping import Kept
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot
@@ -63,11 +63,11 @@ def borrowed(
         checked_batches("batches", batches)
     callback = import_module("transformers").TrainerCallback
     sets = (trainer.train_dataset, trainer.eval_dataset)
-    with Kept(trainer, model=trainer.model, closed=(callback,), skip=sets):
+    with Kept(trainer, model=trainer.model, closed=(callback,), data=sets):
         _silence(trainer)
         given = () if batches is None else batches
         learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
-        with Snapshot(learner), _epoch_kept(trainer.train_dataset):
+        with Snapshot(learner):
             _prepare(trainer)
             if learner.scaler.is_enabled():
                 trainer.accelerator.scaler = learner.scaler
@@ -183,18 +183,6 @@ def _silence(trainer: Any) -> None:
     handler = copy.copy(trainer.callback_handler)
     handler.callbacks = []
     trainer.callback_handler = handler
-
-
-@contextlib.contextmanager
-def _epoch_kept(dataset: Any) -> Iterator[None]:
-    """Put back what a dataset notes when it is told the epoch."""
-    held = vars(dataset) if hasattr(dataset, "set_epoch") else {}
-    before = dict(held)
-    try:
-        yield
-    finally:
-        held.clear()
-        held.update(before)
 
 
 def _prepare(trainer: Any) -> None:

@@ -4,13 +4,15 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.training.learner import Learner, to_device
-from lrsuggest.training.snapshot import held_by
+from lrsuggest.training.batch import to_device
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.object_graph import walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Batches:
     not divide by the count of labels would fall there at any rate.
 
     Attributes:
-        dataset: the loader below accelerate's, where a `Snapshot` looks for generators.
+        dataset: the loader below accelerate's.
     """
 
     def __init__(self, trainer: Any, loader: Any) -> None:
@@ -36,11 +38,11 @@ class Batches:
         self._accumulate = trainer.args.gradient_accumulation_steps
         self.dataset = getattr(loader, "base_dataloader", loader)
         # accelerate's own shuffling hangs on a seed and the epoch, not on the random state.
-        held: Iterator[Any] = held_by(self.dataset)
+        held = walk(data=(self.dataset,), skip=(trainer.train_dataset,))
         self._shuffled = [
             (each, each.initial_seed)
-            for each in held
-            if isinstance(getattr(each, "initial_seed", None), int)
+            for each, _ in held
+            if isinstance(getattr(each, "__dict__", {}).get("initial_seed"), int)
         ]
         self._seed = torch.initial_seed()
         self.rewind()
@@ -83,6 +85,9 @@ class TrainersLearner(Learner):
             clip_norm=trainer.args.max_grad_norm or None,
         )  # fmt: skip
         self.trainer = trainer
+        self.also = (trainer,)  # a loss with weights of its own, a collator's generator
+        self.data = (trainer.train_dataset, trainer.eval_dataset)
+        self.closed = (import_module("transformers").TrainerCallback,)
         if scaled:
             self.scaler.load_state_dict(accelerator.scaler.state_dict())
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lrsuggest.curves.given import a, shown, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.training import checks, detection, misfits
+from lrsuggest.training.batch import count, same_device, to_device
 from lrsuggest.training.precision import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,23 +31,14 @@ class Metric(Protocol):
         """Forget them."""
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Move every tensor in nested tuples, lists and dicts to the device."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, list | tuple):
-        return [to_device(value, device) for value in batch]
-    return batch
-
-
-def count(batch: Any) -> int:
-    """Return how many examples a batch holds, by its first tensor's first axis."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    return next((count(part) for part in parts if isinstance(part, Tensor | list | tuple)), 1)
+def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Move what an optimizer has noted of its parameters along with them."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
+                state[name] = value.to(device)
+            elif isinstance(value, Tensor) and value.device.type != "cpu":
+                state[name] = value.to(device)  # a count of steps that stood beside them
 
 
 class Learner:
@@ -76,6 +68,12 @@ class Learner:
     """
 
     enables_grad = False  # whether `training()` turns gradients on by itself
+
+    # What a `Snapshot` is to know of a framework's objects behind a subclass: what else takes
+    # part, where examples lie, and whose classes it does not enter.
+    also: tuple[object, ...] = ()
+    data: tuple[object, ...] = ()
+    closed: tuple[type, ...] = ()
 
     def __init__(
         self,
@@ -123,8 +121,9 @@ class Learner:
         if first is None:
             raise UserError("the model has no parameters, so there is nothing to train")
         self.device = torch.device(device) if device is not None else first.device
-        if first.device.type != self.device.type:
+        if not same_device(first.device, self.device):
             model.to(self.device)
+            _state_to(optimizer, self.device)
         self.accumulate = accumulate
         self.clip_norm = clip_norm
         self.train_steps = train_steps

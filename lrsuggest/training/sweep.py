@@ -14,6 +14,7 @@ from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
 from lrsuggest.training import checks, misfits
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.randomness import seed_generator
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
@@ -60,15 +61,12 @@ def _start_and_least_span(loss: Floats) -> tuple[float, float]:
 
 
 def seed_everything(learner: Learner, seed: int) -> None:
-    """Seed torch, numpy, Python and every generator of the learner's batches."""
+    """Seed torch, numpy, Python and every generator of the learner's batches, model and loss."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
-    for generator in generators(learner.batches):
-        if isinstance(generator, random.Random):
-            generator.seed(seed)
-        else:
-            generator.manual_seed(seed)
+    for generator in generators(learner):
+        seed_generator(generator, seed)
 
 
 def lr_find(

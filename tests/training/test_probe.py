@@ -1,13 +1,15 @@
 """Probing: what is decided, what it costs, and that nothing of it stays behind."""
 
+import itertools
 import math
+import queue
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from helpers import make_learner, sweep_like
+from helpers import drained, make_learner, sweep_like
 from test_snapshot import fingerprint
 from torch import nn
 
@@ -58,14 +60,12 @@ def test_everything_is_left_bitwise(precision, seed):
 @pytest.mark.parametrize("at", [1, 8, 17, 30])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_so_does_an_exception_in_any_probe(at, error):
-    learner, calls = in_training(), 0
+    learner, calls = in_training(), itertools.count(1)
     before = fingerprint(learner)
 
     def loss_fn(output, target):
-        nonlocal calls
-        calls += 1
         np.random.random()
-        if calls == at:
+        if next(calls) == at:
             raise error("in the middle")
         return nn.functional.cross_entropy(output, target)
 
@@ -76,11 +76,12 @@ def test_so_does_an_exception_in_any_probe(at, error):
 
 
 def test_all_probes_see_the_same_batches_from_the_same_start():
-    learner, seen = make_learner(), []
+    learner, sums = make_learner(), queue.SimpleQueue()
     learner.model.register_forward_pre_hook(
-        lambda m, x: seen.append(float(x[0].sum())) if m.training else None
+        lambda m, x: sums.put(float(x[0].sum())) if m.training else None
     )
     probe(learner, suggestion(0.01, 0.005, 0.02), 2, steps=10)
+    seen = drained(sums)
     assert seen[:10] == seen[10:]
     assert len(set(seen[:10])) == 10
     first = probe(learner, suggestion(0.01, 0.005, 0.02, 0.016), 2, steps=10).probes[0]

@@ -1,6 +1,8 @@
+import itertools
 import math
 import os
 import pty
+import queue
 import random
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import make_learner, sweep_like
+from helpers import drained, make_learner, sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -46,11 +48,12 @@ def test_groups_keep_their_ratios_while_swept():
             [{"params": m[0].parameters(), "lr": 1e-5}, {"params": m[4].parameters()}], lr=1e-3
         )
     )
-    seen = []
+    rates = queue.SimpleQueue()  # a list would be as it was
     learner.optimizer.register_step_pre_hook(
-        lambda o, *_: seen.append([g["lr"] for g in o.param_groups])
+        lambda o, *_: rates.put([g["lr"] for g in o.param_groups])
     )
     curve = lr_find(learner, steps=12, start=1e-4, end=1e-2)
+    seen = drained(rates)
     np.testing.assert_allclose([top for _, top in seen], curve.lr)
     np.testing.assert_allclose([low / top for low, top in seen], 0.01)
 
@@ -185,18 +188,16 @@ def test_a_seed_repeats_a_sweep():
 
 def test_an_infinite_gradient_is_a_skipped_step_and_is_recorded():
     learner = make_learner(precision="fp16")
-    calls, weights = 0, []
+    calls, weights = itertools.count(1), queue.SimpleQueue()
 
     def poison(grad):
-        nonlocal calls
-        calls += 1
-        return grad * math.inf if calls == 8 else grad  # call 1 is the calibration's
+        return grad * math.inf if next(calls) == 8 else grad  # call 1 is the calibration's
 
     learner.model[0].weight.register_hook(poison)
-    learner.optimizer.register_step_post_hook(lambda *_: weights.append(1))
+    learner.optimizer.register_step_post_hook(lambda *_: weights.put(1))
     curve = lr_find(learner, steps=20, end=1e-2)
     assert np.flatnonzero(curve.skipped).tolist() == [6]
-    assert len(weights) == 19
+    assert weights.qsize() == 19
     assert np.isfinite(curve.loss).all()
     assert learner.scaler.get_scale() == 65536
 
@@ -220,9 +221,9 @@ def test_lower_precision_reads_about_the_same(precision):
 
 def test_accumulation_and_clipping_are_swept_in_optimizer_steps():
     learner = make_learner(accumulate=3, clip_norm=0.5)
-    steps = []
-    learner.optimizer.register_step_pre_hook(lambda *_: steps.append(1))
-    assert len(lr_find(learner, steps=15, end=1e-3)) == len(steps) == 15
+    steps = queue.SimpleQueue()
+    learner.optimizer.register_step_pre_hook(lambda *_: steps.put(1))
+    assert len(lr_find(learner, steps=15, end=1e-3)) == steps.qsize() == 15
 
 
 @pytest.mark.parametrize(

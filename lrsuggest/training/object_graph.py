@@ -1,0 +1,264 @@
+"""What an object leads to: attributes, containers, closures and the globals that functions name.
+
+Nobody knows the parts of what a person trains: a loss in a closure, an average in a hook, a
+generator in the sampler of a dataset's subset. So everything that is reached from it is met, once.
+"""
+
+import functools
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+MOST_ITEMS = 10_000  # a longer container is met, but not what its items hold
+_MOST_ITEMS_IN_ALL = 100_000  # of the containers in data and in what functions lead to
+
+_LEAVES = frozenset({
+    type(None), bool, int, float, complex, str, bytes, range, slice, type(...),
+    torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format,
+    types.CodeType, types.GeneratorType, types.FrameType, types.TracebackType,
+    weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType,
+})  # fmt: skip
+_CLOSED = (_BaseDataLoaderIter, types.ModuleType, np.generic, np.dtype)
+_FUNCTIONS = (
+    types.FunctionType, types.MethodType, types.BuiltinMethodType, functools.partial,
+    functools._lru_cache_wrapper,
+)  # fmt: skip
+_OWN = (nn.Module, torch.optim.Optimizer)
+_LOOSE = (Dataset, DataLoader, Sampler, *_FUNCTIONS)
+# Other objects of Python's own are closed.
+_OPEN_STANDARD = {"argparse", "collections", "types"}
+# What compiled code keeps for itself.
+_COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.fx", "torch.jit")
+# What holds a thread, a queue or a process is at work elsewhere too, and not for us to rewind.
+_AT_WORK = {
+    "threading", "queue", "_queue", "socket", "_socket", "concurrent", "asyncio", "subprocess",
+    "multiprocessing",
+}  # fmt: skip
+_SHARED_VALUES = {"multiprocessing.sharedctypes", "multiprocessing.synchronize"}
+
+
+def walk(
+    *roots: object,
+    data: Iterable[object] = (),
+    closed: tuple[type, ...] = (),
+    skip: Iterable[object] = (),
+) -> Iterator[tuple[Any, bool]]:
+    """Yield everything reached from the roots once, and whether it was reached loosely.
+
+    Loosely: from `data`, datasets, loaders or functions, where a million examples may lie; these
+    come last. Modules and optimizers are never loose, nor what they hold.
+
+    Args:
+        roots: where to begin.
+        data: roots too, loose from the beginning.
+        closed: classes whose instances are neither met nor entered.
+        skip: objects that are neither met nor entered.
+    """
+    closed = (*_CLOSED, *closed)
+    # The objects too, so that no address is used twice.
+    met: dict[int, object] = {id(each): each for each in skip}
+    own, loose = list(roots), deque(data)
+    examples = {id(each) for each in loose}
+    left = _MOST_ITEMS_IN_ALL
+    while own or loose:
+        loosely = not own
+        value = loose.popleft() if loosely else own.pop()
+        if type(value) in _LEAVES or id(value) in met or isinstance(value, closed):
+            continue
+        ours = isinstance(value, _OWN)
+        if not (loosely or ours) and (isinstance(value, _LOOSE) or id(value) in examples):
+            loose.append(value)
+            continue
+        met[id(value)] = value
+        yield value, loosely and not ours
+        if isinstance(value, dict | list | tuple | set | frozenset | deque):
+            if loosely:
+                left -= len(value)
+            held = items(value) if len(value) <= MOST_ITEMS and left >= 0 else []
+            held += _attributes(value)
+        else:
+            held = _held(value)
+        (loose if loosely and not ours else own).extend(held)
+
+
+def items(value: Any) -> list[Any]:
+    """Return what a container holds, keys too."""
+    return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+
+
+def _held(value: Any) -> list[Any]:
+    """Return what an object leads to that is no container."""
+    if isinstance(value, Tensor):
+        hooks = [value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)]
+        return [value.grad if value.is_leaf else None, *hooks, *_attributes(value)]
+    if isinstance(value, np.ndarray):
+        return list(value.flat) if value.dtype == object and value.size <= MOST_ITEMS else []
+    if isinstance(value, types.FunctionType):
+        return _function(value)
+    if isinstance(value, types.MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, types.BuiltinMethodType):  # such as a list's append
+        return [value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords, value.__dict__]
+    if isinstance(value, functools._lru_cache_wrapper):
+        return [value.__wrapped__]
+    if isinstance(value, types.CellType):
+        return [] if empty(value) else [value.cell_contents]
+    if isinstance(value, property):
+        return [value.fget, value.fset]
+    if isinstance(value, staticmethod | classmethod):
+        return [value.__func__]
+    if isinstance(value, types.MappingProxyType):
+        return list(value.values())
+    if isinstance(value, type):
+        if not is_own(value):
+            return []
+        methods = [each for each in vars(value).values() if isinstance(each, types.FunctionType)]
+        return [*of_class(value).values(), *methods]  # those with two underscores too
+    if type(value).__module__ == "multiprocessing.sharedctypes":
+        return [getattr(value, "_obj", None)]
+    return _attributes(value)
+
+
+def _function(function: types.FunctionType) -> list[Any]:
+    """Return what a function leads to: closure, defaults, and the globals that its code names."""
+    if function.__globals__.get("__name__", "").startswith(_COMPILERS):
+        return []
+    held: list[Any] = [*(function.__closure__ or ()), function.__defaults__]
+    held += [function.__kwdefaults__, function.__dict__]
+    for space, names in namespaces(function):
+        held += [space[name] for name in names if name in space]
+    return held
+
+
+def namespaces(function: types.FunctionType) -> list[tuple[dict[str, Any], set[str]]]:
+    """Return the globals of a person's own function, and of modules of theirs that it names.
+
+    Each with the names in its code. A package's functions are not followed there.
+    """
+    space = function.__globals__
+    if _installed(space.get("__name__", "")):
+        return []
+    names = _names(function.__code__)
+    found = [(space, names)]
+    for name in names:
+        module = space.get(name)
+        if isinstance(module, types.ModuleType) and not _installed(module.__name__):
+            found.append((vars(module), names))
+    return found
+
+
+@functools.lru_cache(4096)
+def _names(code: types.CodeType) -> set[str]:
+    """Return the names in some code, and in that of functions within it."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant)
+    return names
+
+
+def empty(cell: types.CellType) -> bool:
+    """Say whether a closure's variable has no value."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
+
+
+def is_own(kind: type) -> bool:
+    """Say whether a class is a person's own, not Python's or a package's."""
+    return not _installed(kind.__module__)
+
+
+def of_class(kind: type) -> dict[str, Any]:
+    """Return what a class of a person's own holds itself, names with two underscores left out."""
+    return {name: each for name, each in vars(kind).items() if not name.startswith("__")}
+
+
+@functools.lru_cache(4096)
+def _installed(module: str) -> bool:
+    """Say whether a module is Python's, a package's or ours."""
+    if module.partition(".")[0] in {*sys.stdlib_module_names, "builtins", "lrsuggest"}:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
+
+
+def _attributes(value: Any) -> list[Any]:
+    """Return an object's attributes, and its class where that is a person's own."""
+    held: list[Any] = [attributes(value)]
+    held += [slot.__get__(value) for slot in slots(value) if filled(value, slot)]
+    held += [kind for kind in type(value).__mro__ if is_own(kind)]
+    return held
+
+
+def attributes(value: Any) -> dict[str, Any] | None:
+    """Return an object's own `__dict__`; None where it has none, or is not to be entered."""
+    if not _is_open(type(value)):  # type: ignore[arg-type]
+        return None
+    try:
+        held: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    if any(_at_work(type(each)) for each in held.values()):  # type: ignore[arg-type]
+        return None
+    return held
+
+
+def slots(value: Any) -> list[types.MemberDescriptorType]:
+    """Return the descriptors of an object's slots."""
+    return _slots(type(value))  # type: ignore[arg-type]
+
+
+@functools.lru_cache(4096)
+def _slots(kind: type) -> list[types.MemberDescriptorType]:
+    if not _is_open(kind):
+        return []
+    return [
+        each
+        for above in kind.__mro__
+        if "__slots__" in vars(above)
+        for each in vars(above).values()
+        if isinstance(each, types.MemberDescriptorType)
+    ]
+
+
+def filled(value: Any, slot: types.MemberDescriptorType) -> bool:
+    """Say whether an object has something in a slot."""
+    try:
+        slot.__get__(value)
+    except AttributeError:
+        return False
+    return True
+
+
+@functools.lru_cache(4096)
+def _is_open(kind: type) -> bool:
+    """Say whether objects of a class are entered by their attributes."""
+    if issubclass(kind, type):
+        return False
+    home = kind.__module__.partition(".")[0]
+    if home in sys.stdlib_module_names and home not in _OPEN_STANDARD:
+        return False
+    return issubclass(kind, nn.Module) or not kind.__module__.startswith(_COMPILERS)
+
+
+@functools.lru_cache(4096)
+def _at_work(kind: type) -> bool:
+    """Say whether objects of a class are threads, queues, processes or their like."""
+    return any(
+        each.__module__.partition(".")[0] in _AT_WORK and each.__module__ not in _SHARED_VALUES
+        for each in kind.__mro__
+    )

@@ -1,0 +1,68 @@
+"""Random generators of every sort: where they stand, put back and seeded."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+Generator = (
+    torch.Generator
+    | random.Random
+    | np.random.Generator
+    | np.random.RandomState
+    | np.random.BitGenerator
+)
+
+
+def rewind(generator: Any) -> Callable[[], object] | None:
+    """Return what puts a generator back to its present state; None where it has none."""
+    if isinstance(generator, torch.Generator):
+        return partial(generator.set_state, generator.get_state())
+    if isinstance(generator, random.SystemRandom):
+        return None
+    if isinstance(generator, random.Random):
+        return partial(generator.setstate, generator.getstate())
+    if isinstance(generator, np.random.RandomState):
+        return partial(generator.set_state, generator.get_state(legacy=False))
+    if isinstance(generator, np.random.Generator):
+        generator = generator.bit_generator
+    return partial(setattr, generator, "state", generator.state)
+
+
+def seed_generator(generator: Any, seed: int) -> None:
+    """Seed a generator of any sort."""
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, random.Random):
+        generator.seed(seed)
+    elif isinstance(generator, np.random.RandomState):
+        bits = type(generator._bit_generator)(seed)
+        generator.set_state(np.random.RandomState(bits).get_state(legacy=False))
+    else:
+        if isinstance(generator, np.random.Generator):
+            generator = generator.bit_generator
+        generator.state = type(generator)(seed).state
+
+
+class RandomStates:
+    """The random states of torch (CPU, CUDA devices in use, MPS), numpy and Python, as now."""
+
+    def __init__(self) -> None:
+        self._host = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        self._cuda = torch.cuda.get_rng_state_all() if in_use else None
+        self._mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+
+    def restore(self) -> None:
+        """Put them back."""
+        python, numpy, cpu = self._host
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
+        if self._mps is not None:
+            torch.mps.set_rng_state(self._mps)
