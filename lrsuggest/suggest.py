@@ -130,6 +130,7 @@ def suggest_lr(
     grid(start, last, _STEPS if steps is None else steps)  # refused before anything is touched
     checks.place()
     with _lent(x, batches, valid) as learner:
+        checks.ready(learner)
         context = Context(
             optimizer or learner.optimizer_name,
             stage or learner.detected_stage,

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -35,11 +36,11 @@ def make(model=None, loss_fn=CROSS, batches=LOADER, optimizer=None, **settings):
 def unmoved(learner, says, call=suggest_lr, **settings):
     """Check that it is refused before a step, and leaves weights and random states alone."""
     before = [p.detach().clone() for p in learner.model.parameters()]
-    steps, state = [], torch.get_rng_state()
+    steps, state = SimpleQueue(), torch.get_rng_state()
     if hasattr(learner.optimizer, "register_step_post_hook"):
-        learner.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+        learner.optimizer.register_step_post_hook(lambda *_: steps.put(1))
     said = refused(says, call, learner, **settings)
-    assert not steps
+    assert steps.empty()
     assert torch.equal(state, torch.get_rng_state())
     assert all(map(torch.equal, before, learner.model.parameters()))
     return said
@@ -147,6 +148,8 @@ class Tuples(nn.Module):
         ({"accumulate": 2.0}, "got 2.0: write 2"),
         ({"clip_norm": "1"}, "clip_norm must be positive, or None; got '1'"),
         ({"precision": torch.bfloat16}, "precision must be fp32, bf16 or fp16"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here: give 'cpu'"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
     ],
 )  # fmt: skip
 def test_what_is_no_part_of_a_learner(settings, says):
@@ -230,7 +233,7 @@ def test_an_optimizer_of_what_the_loss_is_made_with_is_none():
         ({"forward": lambda m, b: CROSS(head(m(b[0])), b[1])}, head),
         ({"forward": lambda m, b: CROSS(heads["a"][0](m(b[0])), b[1])}, head),
     ):
-        learner = make(**settings)
+        learner = freeze(make(**settings))
         learner.optimizer = torch.optim.SGD(part.parameters(), lr=0.1)
         assert len(suggest_lr(learner, steps=12).curve) > 0
 
@@ -373,3 +376,21 @@ def test_what_trains_takes_a_learner_then_a_rate():
     refused(r"takes a Learner first; got a Sequential: wrap", fit_one_cycle, learner.model, 1e-3)
     refused(r"lr_find\(learner\) takes a Learner first; got a Sequential", lr_find, learner.model)
     assert fit_one_cycle(learner, found, steps=4).lr.max() <= found
+
+
+def test_a_group_added_in_the_middle_is_told_and_taken_back():
+    learner = make()
+    learner.model[0].weight.requires_grad_(False)
+    learner.optimizer = torch.optim.SGD(learner.model[2].parameters(), lr=0.1)
+    made = SimpleQueue()
+
+    def unfreezes(optimizer, *_):
+        made.put(1)
+        if made.qsize() == 5:
+            learner.model[0].weight.requires_grad_(True)
+            optimizer.add_param_group({"params": [learner.model[0].weight]})
+
+    learner.optimizer.register_step_post_hook(unfreezes)
+    refused("has 2 parameter groups, and had 1 when this began", lr_find, learner)
+    assert len(learner.optimizer.param_groups) == 1
+    assert not learner.model[0].weight.requires_grad

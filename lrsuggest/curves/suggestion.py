@@ -251,7 +251,8 @@ def asked(heuristic: str, fallback: float | None) -> float | None:
     Raises:
         UserError: the heuristic is not registered, or the fallback is no rate.
     """
-    unknown = f"there is no heuristic {shown(heuristic)}; choose one of {', '.join(HEURISTICS)}"
+    names = [name for name, each in HEURISTICS.items() if each.origin != "constant"]
+    unknown = f"there is no heuristic {shown(heuristic)}; choose one of {', '.join(names)}"
     one_of("heuristic", heuristic, HEURISTICS, unknown)
     if fallback is None:
         return None

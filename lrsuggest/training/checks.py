@@ -1,10 +1,8 @@
 """What cannot be trained, told in one sentence with the mend before the first step."""
 
-import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from lrsuggest.curves.given import a, shown
 from lrsuggest.errors import UserError
+from lrsuggest.training.object_graph import walk
 
 FROZEN = "everything is frozen, so unfreeze what is to train"
 
@@ -190,39 +189,24 @@ def ready(learner: Any) -> None:
 def _take_part(weights: list[Tensor], learner: Any) -> bool:
     """Whether any of the weights is the model's, or of what the loss is made with."""
     wanted = {id(p) for p in weights}
+    # An optimizer that is reached proves nothing of its weights.
     roots = (learner.model, learner.loss_fn, learner.forward)
-    return any(id(p) in wanted for root in roots for p in _reached(root))
+    found = walk(*roots, closed=(torch.optim.Optimizer,))
+    return any(id(each) in wanted for each, _ in found)
 
 
-def _reached(root: object) -> Iterator[Tensor]:
-    """Yield the weights of every module that a function can reach by name or holds."""
-    seen: set[int] = set()
-    todo: list[Any] = [root]
-    while todo:
-        part = todo.pop()
-        if id(part) in seen or part is None or isinstance(part, ModuleType | type | str | int):
-            continue
-        if hasattr(part, "param_groups"):  # an optimizer, which proves nothing of its weights
-            continue
-        seen.add(id(part))
-        if isinstance(part, nn.Parameter):
-            yield part
-        elif isinstance(part, nn.Module):
-            yield from part.parameters()
-        elif isinstance(part, functools.partial):
-            todo += [part.func, *part.args, *part.keywords.values()]
-        elif isinstance(part, MethodType):
-            todo += [part.__self__, part.__func__]
-        elif isinstance(part, FunctionType):
-            try:
-                known = inspect.getclosurevars(part)
-            except ValueError:  # a name that is not bound yet
-                continue
-            todo += [*known.nonlocals.values(), *known.globals.values()]
-            todo += [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values()]
-        elif isinstance(part, Mapping):
-            todo += part.values()
-        elif isinstance(part, list | tuple):
-            todo += part
-        else:
-            todo += getattr(part, "__dict__", {}).values()
+def device(given: torch.device | str) -> torch.device:
+    """Return a device by its name.
+
+    Raises:
+        UserError: there is none of that name, or not here.
+    """
+    try:
+        named = torch.device(given)
+        torch.empty(0, device=named)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise UserError(
+            f"device {shown(given)} cannot be used here: give 'cpu', 'cuda', 'cuda:1' or 'mps' as "
+            "there is, or leave it out"
+        ) from error
+    return named

@@ -120,7 +120,7 @@ class Learner:
         first = next(model.parameters(), None)
         if first is None:
             raise UserError("the model has no parameters, so there is nothing to train")
-        self.device = torch.device(device) if device is not None else first.device
+        self.device = checks.device(device) if device is not None else first.device
         if not same_device(first.device, self.device):
             model.to(self.device)
             _state_to(optimizer, self.device)
@@ -178,8 +178,18 @@ class Learner:
         return [rate / top for rate in rates] if top > 0 else [1.0] * len(rates)
 
     def set_lr(self, rates: Iterable[float]) -> None:
-        """Set each group's rate, in the optimizer's order."""
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        """Set each group's rate, in the optimizer's order.
+
+        Raises:
+            UserError: there are more or fewer groups than rates.
+        """
+        groups, rates = self.optimizer.param_groups, list(rates)
+        if len(groups) != len(rates):
+            raise UserError(
+                f"the optimizer has {len(groups)} parameter groups, and had {len(rates)} when this "
+                "began: let nothing add or take groups meanwhile (a hook that unfreezes, say)"
+            )
+        for group, rate in zip(groups, rates, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:

@@ -33,18 +33,18 @@ def rewind(generator: Any) -> Callable[[], object] | None:
 
 
 def seed_generator(generator: Any, seed: int) -> None:
-    """Seed a generator of any sort."""
+    """Seed a generator of any sort; as torch does, a negative seed counts from the top."""
     if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
     elif isinstance(generator, random.Random):
         generator.seed(seed)
     elif isinstance(generator, np.random.RandomState):
-        bits = type(generator._bit_generator)(seed)
+        bits = type(generator._bit_generator)(seed % 2**64)
         generator.set_state(np.random.RandomState(bits).get_state(legacy=False))
     else:
         if isinstance(generator, np.random.Generator):
             generator = generator.bit_generator
-        generator.state = type(generator)(seed).state
+        generator.state = type(generator)(seed % 2**64).state
 
 
 class RandomStates:

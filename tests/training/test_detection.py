@@ -3,12 +3,13 @@
 import logging
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 
 import pytest
 import timm
 import torch
 from accelerate import Accelerator
-from helpers import make_learner
+from helpers import drained, make_learner
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -350,12 +351,12 @@ def test_a_training_that_goes_on_is_a_doubt_whatever_the_stage():
 
 def test_weights_in_no_group_are_warned_of_before_the_sweep_and_are_a_doubt():
     learner = make_learner(optimizer=lambda m: ADAMW([*m[0].parameters(), *m[1].parameters()]))
-    steps = []
+    steps = SimpleQueue()
     said = r"no group of the optimizer \(2, 4.weight first\): add them"
-    learner.optimizer.register_step_pre_hook(lambda *_: steps.append(len(warned)))
+    learner.optimizer.register_step_pre_hook(lambda *_: steps.put(len(warned)))
     with pytest.warns(LrsuggestWarning, match=said) as warned:
         found = suggest_lr(learner, seed=0, steps=50)
-    assert steps[0] == 1
+    assert drained(steps)[0] == 1
     assert any("(2, 4.weight first)" in each for each in found.reasons)
     hold(learner.model[4])
     assert "no group" not in str(suggest_lr(learner, seed=0, steps=50))

@@ -163,16 +163,16 @@ def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
     """What the optimizer's groups hold in every step of training, after the sweep."""
 
     def steps_of(schedule):
-        learner, seen = make_learner(optimizer=optimizer), []
+        learner, seen = make_learner(optimizer=optimizer), queue.SimpleQueue()
         before = learner.optimizer.param_groups[0][key]
         taken = learner.optimizer.register_step_post_hook(
-            lambda it, *_: seen.append((it.param_groups[0]["lr"], it.param_groups[0][key]))
+            lambda it, *_: seen.put((it.param_groups[0]["lr"], it.param_groups[0][key]))
         )
         found = suggest_lr(
             learner, steps=40, probes=3, probe_steps=20, schedule=schedule, optimizer="sgd", seed=0
         )
         taken.remove()
-        seen = seen[found.cost.sweep_steps :]
+        seen = drained(seen)[found.cost.sweep_steps :]
         assert len(seen) == found.cost.probe_steps
         return found, before, seen
 

@@ -275,3 +275,11 @@ def test_mps_generator_is_put_back(monkeypatch):
     lr_find(learner, steps=12)
     assert len(states) > 1
     assert states[-1] is before
+
+
+def test_a_negative_seed_is_one_too():
+    for make in KINDS.values():
+        learner = make_learner()
+        in_the_sampler(learner, make())
+        one, other = (lr_find(learner, steps=12, seed=-1) for _ in range(2))
+        assert one.loss.tobytes() == other.loss.tobytes()
