@@ -244,3 +244,18 @@ def test_resident_data_are_cached_whole_or_not_at_all(tmp_path):
     assert len(calls) == 2
     np.testing.assert_array_equal(first.targets, second.targets)
     assert (second.mirror, second.classes, second.size) == ((1, 0, 2), (), (4, 5))
+
+
+@pytest.mark.parametrize(
+    ("reader", "size", "says"),
+    [
+        ("trec", (), r"trec needs sizes = \[\[length\]\] in tokens; the suite gives none"),
+        ("shakespeare", (16, 16), r"\[\[length\]\] in tokens; the suite gives \[16, 16\]"),
+        ("camvid", (48,), r"\[\[height, width\]\] in pixels; the suite gives \[48\]"),
+        ("folders", (), r"folders needs sizes = \[\[height, width\]\]"),
+        ("digits", (), r"digits needs sizes"),
+    ],
+)
+def test_a_size_that_is_none_of_the_readers_is_told(tmp_path, reader, size, says):
+    with pytest.raises(UserError, match=says):
+        read(reader, tmp_path, size, lambda *_: None)

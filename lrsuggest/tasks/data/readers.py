@@ -182,6 +182,7 @@ def read(
     """
     if split == "test" and reader != "camvid":
         raise UserError(f"the reader {reader} knows of no test split; ask for valid")
+    _check_size(reader, size)
     data = _read(reader, source, size, progress, split)
     if data.valid.all() or not data.valid.any():
         lacking = "training" if data.valid.all() else "validation"
@@ -194,6 +195,17 @@ def read(
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise UserError(f"the {what} of {source or reader} are not all finite; mend its files")
     return data
+
+
+def _check_size(reader: str, size: Size) -> None:
+    """Refuse a size of which the reader could not take its height and width, or its length."""
+    texts = reader in labelled() or reader in _RUNNING
+    pictures = reader in _IMAGES or reader in ("camvid", "grey_folders", "digits")
+    if (texts and len(size) != 1) or (pictures and len(size) != 2):
+        wanted = "[[length]] in tokens" if texts else "[[height, width]] in pixels"
+        raise UserError(
+            f"the reader {reader} needs sizes = {wanted}; the suite gives {list(size) or 'none'}"
+        )
 
 
 def _read(
