@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from lrsuggest.errors import UserError
 
@@ -13,32 +14,43 @@ _EXCEL = re.compile(r"sep=(.)", re.IGNORECASE)  # a first line by which Excel kn
 _NUMBER = re.compile(
     r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
 )
+_ERRORS = {"#n/a", "#num!", "#div/0!", "#value!", "#ref!", "#name?", "#null!", "#spill!", "#calc!"}
+Comments = Literal["none", "above", "anywhere"]
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def rows(
-    text: str, where: object, *, delimiter: str | None = None, comments: bool = True
+    text: str, where: object, *, delimiter: str | None = None, comments: Comments = "none"
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of every line that is not blank, cells without blanks around them.
 
     Args:
         text: the table, its lines ended by newlines.
         where: what a sentence calls the file.
-        delimiter: None for the comma, semicolon or tab that the first line has most of.
-        comments: whether lines that begin with # are left out.
+        delimiter: None for the comma, semicolon or tab that the header has most of.
+        comments: where lines that begin with # are left out, "above" the header or "anywhere"; one
+            that has as many cells as the header and numbers among them, or begins with a word of a
+            spreadsheet such as #N/A, is a row all the same; so are names above numbers. With
+            "anywhere" blanks may divide such numbers, as numpy writes them.
 
     Raises:
         UserError: a quotation is not closed.
     """
     lines = text.split("\n")
-    if comments:
-        lines = ["" if line.lstrip().startswith("#") else line for line in lines]
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     if excel := _EXCEL.fullmatch(lines[first].strip()):
         delimiter, lines[first] = excel[1], ""
-        first = next((index for index, line in enumerate(lines) if line.strip()), 0)
-    unquoted = _QUOTED.sub("", lines[first])
+    plain = [line for line in lines if line.strip()]
+    if comments != "none":
+        plain = [line for line in plain if not _marked(line)]
+    header = plain[0] if plain else ""
+    unquoted = _QUOTED.sub("", header)
     delimiter = delimiter or max(_DELIMITERS, key=unquoted.count)
+    if comments == "anywhere" and delimiter not in unquoted:
+        words = header.split()
+        delimiter = " " if len(words) > 1 and all(map(is_number, words)) else delimiter
+    if comments != "none":
+        lines = list(_uncommented(lines, header, delimiter, comments))
     whole = "\n".join(lines)
     try:
         table = _split(whole, where, delimiter)
@@ -47,6 +59,42 @@ def rows(
         table = _split(re.sub(rf'"[ \t]+(?=$|{re.escape(delimiter)})', '"', whole, flags=re.M),
                        where, delimiter)  # fmt: skip
     yield from table
+
+
+def _marked(line: str) -> bool:
+    """Say whether a line begins as a comment does."""
+    return line.lstrip().startswith("#") and not spreadsheet_error(
+        re.split(r"[,;\t]", line.strip(), maxsplit=1)[0]
+    )
+
+
+def _uncommented(
+    lines: list[str], header: str, delimiter: str, comments: Comments
+) -> Iterator[str]:
+    """Yield the lines, empty where they are comments."""
+    width, below, quoted = len(_cells(header, delimiter)), False, False
+    for given in lines:
+        line = given
+        if _marked(line) and not quoted and (comments == "anywhere" or not below):
+            # The mark that numpy writes before the names is no column of its own.
+            bare = line if below else line.lstrip().removeprefix("#").lstrip(" ")
+            cells = _cells(bare, delimiter)
+            telling = cells if below else _cells(header, delimiter)
+            if len(cells) != width or not any(map(is_number, telling)):
+                yield ""
+                continue
+            line = bare
+        below = below or bool(line.strip())
+        quoted ^= line.count('"') % 2 == 1
+        yield line
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Return the cells of one line, none where it is no such line."""
+    try:
+        return next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
 def _split(text: str, where: object, delimiter: str) -> list[tuple[int, list[str]]]:
@@ -65,6 +113,11 @@ def _split(text: str, where: object, delimiter: str) -> list[tuple[int, list[str
     return found
 
 
+def spreadsheet_error(cell: str) -> bool:
+    """Say whether a cell holds what a spreadsheet writes where it has no value, such as #N/A."""
+    return cell.strip().strip('"').casefold() in _ERRORS
+
+
 def fitted(cells: list[str], width: int) -> list[str]:
     """Return the cells without the empty ones that a trailing delimiter adds beyond the width."""
     while len(cells) > width and not cells[-1]:
@@ -81,3 +134,8 @@ def number(text: str) -> float:
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is no number")
     return float(text)
+
+
+def is_number(cell: str) -> bool:
+    """Say whether a cell holds a number (see `number`)."""
+    return _NUMBER.fullmatch(cell.strip()) is not None

@@ -11,7 +11,7 @@ from lrsuggest import _HOMES as HOMES
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lrsuggest"
 FLOORS = {
-    "errors": 0, "resources": 0, "decoding": 0.5, "tabular": 0.5,
+    "errors": 0, "resources": 0, "decoding": 0.5, "tabular": 0.5, "writing": 0.5,
     "curves": 1, "training": 2, "tasks": 3, "adapters": 3, "evidence": 4,
     "report": 5, "suggest": 5, "testing": 5, "bench": 6,
 }  # fmt: skip

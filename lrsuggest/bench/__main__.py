@@ -1,6 +1,7 @@
 """The command line: `python -m lrsuggest.bench`."""
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -14,6 +15,7 @@ from rich.table import Table
 from lrsuggest.bench.locks import Stopped
 from lrsuggest.bench.read import add_options, print_reading
 from lrsuggest.errors import UserError, printable
+from lrsuggest.writing import output
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -129,7 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what is no text
         sys.stdout.reconfigure(errors="backslashreplace")
     # A file or a pipe has no width to fit into.
-    console = Console() if sys.stdout.isatty() else Console(soft_wrap=True, width=_WIDE)
+    options = (False, None) if sys.stdout.isatty() else (True, _WIDE)
+    # A path may hold what rich would take for a style.
+    console = Console(markup=False, soft_wrap=options[0], width=options[1])
     try:
         args = _parser().parse_args(argv)
         if args.command == "read":
@@ -233,9 +237,11 @@ def _score(args: argparse.Namespace, console: Console) -> int:
         split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
         print_people(split, console, new)
         return 0
-    table = print_regret(judged(out and Path(out), args.families), console, new)
-    if args.csv:
-        table.to_csv(args.csv, index=False)
+    # Opened first: that it cannot be written is to be told before the contest.
+    with output(args.csv) if args.csv else contextlib.nullcontext() as file:
+        table = print_regret(judged(out and Path(out), args.families), console, new)
+        if file:
+            file.write(table.to_csv(index=False).encode())
     return 0
 
 

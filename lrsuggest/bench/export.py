@@ -16,7 +16,7 @@ from lrsuggest.bench.store import Store
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import LATER, RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, cached
-from lrsuggest.tasks.data.sealed import atomic
+from lrsuggest.writing import output
 
 
 def _text(value: float | None) -> str:
@@ -137,6 +137,6 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
             parts = [getattr(each, name) for each in lessons]
             tables[name] = pd.concat([each for each in parts if len(each)] or parts[:1])
     for name, table in tables.items():
-        with atomic(folder / f"{name}.csv") as file:
+        with output(folder / f"{name}.csv", folders=True) as file:
             file.write(table.to_csv(index=False, float_format="%.6g").encode())
     return len(sweeps) + len(runs) + sum(len(each.chains) for each in lessons)

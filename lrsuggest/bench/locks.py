@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from lrsuggest.bench.store import writing
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.sealed import atomic
+from lrsuggest.writing import atomic
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 

@@ -9,10 +9,11 @@ import msgspec
 from lrsuggest.bench.jobs import Job, JobKind
 from lrsuggest.bench.store import writing
 from lrsuggest.bench.suite import Refine, Sweep
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
-from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.lesson import LessonStage, Precision, Schedule
+from lrsuggest.writing import atomic
 
 Pilot = Literal["hand-picked", "suggested"]
 
@@ -178,11 +179,12 @@ def load_plan(out: Path) -> Plan:
     Raises:
         UserError: nothing was run into this folder.
     """
+    path = out / "plan.json"
     try:
-        return msgspec.json.decode((out / "plan.json").read_bytes(), type=Plan)
+        return msgspec.json.decode(decode(read_bytes(path), path, "run the suite again"), type=Plan)
     except OSError:
         raise UserError(
             f"{out} holds no plan.json; run a suite into it first, or give --out another folder"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{out / 'plan.json'} is damaged ({error}); run the suite again") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); run the suite again") from None

@@ -22,7 +22,7 @@ from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.report.compare import Comparison, Side, render_comparison
 from lrsuggest.report.page import Lost, Story, render
-from lrsuggest.tasks.data.sealed import atomic
+from lrsuggest.writing import atomic
 
 
 class Gathered(NamedTuple):

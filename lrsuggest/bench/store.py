@@ -11,7 +11,7 @@ import msgspec
 from lrsuggest.bench.jobs import MEASURED, Job, Record
 from lrsuggest.bench.records import DamagedError, NewerError, decode, encode
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.sealed import atomic
+from lrsuggest.writing import atomic
 
 # How `atomic` names a file that is not whole yet.
 _LEFT = re.compile(r"\..+\.(json|log|reason|txt|html|npz|pt|blake2b|fingerprint)\.[a-z0-9_]{8}")

@@ -120,7 +120,7 @@ def load(name: str) -> Suite:
     Raises:
         UserError: there is none, or it holds an unknown key, dataset or value.
     """
-    own = home(name) if name.endswith(".toml") else None
+    own = home(name) if name.lower().endswith(".toml") else None
     path = own or shipped("benchmarks") / f"{name}.toml"
     if not own and name not in suite_names():
         raise UserError(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrsuggest.errors import UserError
+from lrsuggest.writing import output
 
 Floats = NDArray[np.float64]
 
@@ -173,10 +174,14 @@ class Curve:
 
         Numbers are written so that `from_csv` reads the same bits. `smoothed` and `ended` are not
         written; `to_json` keeps them.
+
+        Raises:
+            UserError: the file cannot be written; one that was there stays as it is.
         """
         from lrsuggest.curves import sheet
 
-        Path(path).write_text(sheet.write(self), "utf-8", newline="\n")
+        with output(path) as file:
+            file.write(sheet.write(self).encode())
 
     @classmethod
     def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> "Curve":
@@ -185,9 +190,10 @@ class Curve:
         Also learning_rate, train_loss and training_loss, in capitals, with spaces or units, and as
         loggers name them (train/loss, train_loss_step, lr-AdamW); `skipped` (0 or 1) is optional,
         other columns are left alone. Commas, semicolons or tabs divide the columns, a point the
-        decimals. Blank lines and those that begin with # do not count, nor do rows with neither
-        rate nor loss (an evaluation); rate and loss in two rows of one step are one. A loss may be
-        nan or inf.
+        decimals, or a comma if it does so in all of them and cannot mean thousands. Blank lines
+        and comments (with # before them) do not count, nor do rows with neither rate nor loss (an
+        evaluation); rate and loss in two rows of one step are one. A loss may be nan or inf; the
+        last may be empty, which means nan.
 
         Args:
             path: the file, UTF-8.

@@ -8,18 +8,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrsuggest.curves.curve import Curve, Ended
-from lrsuggest.decoding import decode
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
 
 _NAMES = {
     # Lightning's monitor writes lr-AdamW; the trainers' logs put the phase before the name.
-    "lr": re.compile(r"(train_)?(lr|learning_rate)|lr_(adam\w*|sgd|rmsprop|lamb|lion)"),
+    "lr": re.compile(
+        r"(train_)?(lr|learning_rate)|lr_(adam[a-z]*|sgd|rmsprop|lamb|lion)(_\d+)?(_pg\d+)?"
+    ),
     "loss": re.compile(r"((train|training)_)?loss(_step)?|loss_(train|training)"),
     "skipped": re.compile("skipped"),
     "step": re.compile("(train_|trainer_|_)?(global_)?step"),
 }
-_UNIT = re.compile(r"[\[(].*?[\])]")
+_UNIT = re.compile(r"[\[(](.*?)[\])]")
+# What may stand in brackets behind a name: what was evaluated, what was smoothed, another scale.
+_HELD_OUT = re.compile(r"\b(val\w*|eval\w*|test\w*|dev)\b", re.IGNORECASE)
+_SMOOTHED = re.compile(r"smooth|\b(ema|ewma|avg|average|mean|rolling)\b", re.IGNORECASE)
+_SCALED = re.compile(
+    r"[%‰]|10|\d{3}|\de[+-]?\d|\b(log\w*|ln|dec(ade)?s?|exp\w*|ppm|milli|micro|µ)\b", re.IGNORECASE
+)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _MISSING = ("", "nan", "na", "n/a", "null", "none")
 
 Cells = dict[str, str]  # by column, of those in _NAMES that the table has
@@ -38,7 +47,7 @@ def write(curve: Curve) -> str:
 def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     """Read a table of text (see `Curve.from_csv`)."""
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(Path(path))
     except OSError as error:
         raise UserError(f"{path} cannot be read as a curve: {error.strerror}") from None
     try:
@@ -46,14 +55,21 @@ def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     except UserError as error:
         raise UserError(f"{path} cannot be read as a curve: {error}") from None
     if text.lstrip().startswith(("{", "[")):
-        raise UserError(
-            f"{path} is JSON and no table with the columns lr and loss; read what to_json wrote "
-            "with Curve.from_json"
+        history = '"log_history"' in text
+        mend = (
+            "write its log_history as a table (pandas.DataFrame(...).to_csv), and read that"
+            if history
+            else "read what to_json wrote with Curve.from_json"
         )
+        raise UserError(f"{path} is JSON and no table with the columns lr and loss; {mend}")
     lr: list[float] = []
     loss: list[float] = []
     skipped: list[bool] = []
-    for where, cells in _steps(path, text):
+    steps = list(_steps(path, text, smoothed))
+    if _decimal_commas([cells[name] for _, cells in steps for name in ("lr", "loss")]):
+        steps = [(where, {k: cell.replace(",", ".") for k, cell in cells.items()})
+                 for where, cells in steps]  # fmt: skip
+    for where, cells in steps:
         rate = _number(where, "lr", cells["lr"])
         if not (math.isfinite(rate) and rate > 0):
             raise UserError(f"{where}: lr must be positive and finite; it is {rate:g}")
@@ -71,7 +87,15 @@ def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     return Curve(lr, loss, smoothed=smoothed, skipped=skipped, ended=ended)
 
 
-def _steps(path: str | Path, text: str) -> Iterator[tuple[str, Cells]]:
+def _decimal_commas(cells: list[str]) -> bool:
+    """Say whether all cells write decimals with a comma, and none could mean thousands by it."""
+    written = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)]
+    return not any("." in cell for cell in cells) and any(
+        not _THOUSANDS.fullmatch(cell) for cell in written
+    )
+
+
+def _steps(path: str | Path, text: str, smoothed: bool) -> Iterator[tuple[str, Cells]]:
     """Yield ("path, line n", cells) of every step.
 
     Rows with neither rate nor loss are left out where other columns hold something: evaluations
@@ -81,7 +105,8 @@ def _steps(path: str | Path, text: str) -> Iterator[tuple[str, Cells]]:
     table = list(_fitted(path, text))
     if not table:
         return
-    places = _columns(path, table)
+    places = _columns(path, table, smoothed)
+    _fill_last(table, places)
     half: tuple[str, Cells] | None = None
     for where, row in table[1:]:
         cells = {column: row[place] for column, place in places.items()}
@@ -104,6 +129,22 @@ def _steps(path: str | Path, text: str) -> Iterator[tuple[str, Cells]]:
         yield half  # where the reader says what is missing
 
 
+def _fill_last(table: list[tuple[str, list[str]]], places: dict[str, int]) -> None:
+    """Write nan for an empty loss in the last row, as pandas means it.
+
+    Not where other columns say that rows hold different things, or that rows belong together.
+    """
+    row = table[-1][1]
+    held = {place for place, name in enumerate(table[0][1]) if name}
+    if (
+        held <= set(places.values())
+        and "step" not in places
+        and row[places["lr"]]
+        and not row[places["loss"]]
+    ):
+        row[places["loss"]] = "nan"
+
+
 def _is_other(cells: Cells, row: list[str], places: dict[str, int]) -> bool:
     """Say whether a row is no step, but holds something else."""
     if not (_empty(cells["lr"]) and _empty(cells["loss"])):
@@ -119,7 +160,7 @@ def _empty(cell: str) -> bool:
 def _fitted(path: str | Path, text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield ("path, line n", cells), the header first, every row as long as the header."""
     header: list[str] | None = None
-    for line, cells in rows(text, path):
+    for line, cells in rows(text, path, comments="anywhere"):
         if header is None:
             header = cells = fitted(cells, 1)
         width, cells = len(header), fitted(cells, len(header))
@@ -131,13 +172,20 @@ def _fitted(path: str | Path, text: str) -> Iterator[tuple[str, list[str]]]:
         yield f"{path}, line {line}", cells
 
 
-def _columns(path: str | Path, table: list[tuple[str, list[str]]]) -> dict[str, int]:
+def _columns(
+    path: str | Path, table: list[tuple[str, list[str]]], smoothed: bool
+) -> dict[str, int]:
     """Return the place of lr, loss and, where there are such, skipped and step."""
     header = table[0][1]
     plain = [re.sub(r"[\s_/.-]+", "_", _UNIT.sub("", name).strip()).casefold() for name in header]
+    units = [" ".join(_UNIT.findall(name)) for name in header]
     places: dict[str, int] = {}
     for column, known in _NAMES.items():
         found = [place for place, name in enumerate(plain) if known.fullmatch(name)]
+        if column == "loss":
+            found = [place for place in found if not _HELD_OUT.search(units[place])]
+            alike = [place for place in found if bool(_SMOOTHED.search(units[place])) is smoothed]
+            found = alike or found
         if len(found) > 1 and "lr" in places:
             # A log's summary has a column of its own, empty in the rows that are steps.
             steps = [row for _, row in table[1:] if not _empty(row[places["lr"]])]
@@ -148,6 +196,7 @@ def _columns(path: str | Path, table: list[tuple[str, list[str]]]) -> dict[str, 
             raise UserError(f"{path} has {both} for {column}; leave one column of these")
         if found:
             places[column] = found[0]
+            _check_unit(path, column, header[found[0]], units[found[0]], smoothed)
     if not {"lr", "loss"} <= places.keys():
         held = ", ".join(header)
         raise UserError(
@@ -155,6 +204,20 @@ def _columns(path: str | Path, table: list[tuple[str, list[str]]]) -> dict[str, 
             f"its first line is {held[:60]!r}"
         )
     return places
+
+
+def _check_unit(path: str | Path, column: str, name: str, unit: str, smoothed: bool) -> None:
+    """Refuse values that are another quantity than their column's name says."""
+    if _SCALED.search(unit):
+        raise UserError(
+            f"{path} gives {column} on another scale, as {name!r}; write the values themselves, "
+            f"and the name {column}"
+        )
+    if column == "loss" and _SMOOTHED.search(unit) and not smoothed:
+        raise UserError(
+            f"{path} holds smoothed losses, as {name!r}; give smoothed=True (--smoothed), or "
+            "better the losses themselves"
+        )
 
 
 def _number(where: str, column: str, text: str) -> float:

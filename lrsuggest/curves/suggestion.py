@@ -15,7 +15,8 @@ from lrsuggest.curves.heuristics import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.curves.wording import sure, what, why
-from lrsuggest.errors import LrsuggestWarning, NoSuggestion, UserError
+from lrsuggest.errors import LrsuggestWarning, NoSuggestion
+from lrsuggest.writing import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -226,10 +227,8 @@ class Suggestion:
         from lrsuggest.curves.page import render
 
         text = render(self, title, date)
-        try:
-            Path(path).write_text(text, "utf-8", newline="\n")
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        with output(path) as file:
+            file.write(text.encode())
 
 
 class _Rate(Suggestion, Number):

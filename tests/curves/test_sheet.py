@@ -102,7 +102,7 @@ def test_a_loss_that_is_no_finite_number_is_a_step(tmp_path, loss):
     [
         ("lr,loss\n1e-3,2\n1e-2,50%\n", "line 3: loss is not a number; it is '50%'"),
         ("lr,loss\n1e-3,1_000\n", "line 2: loss is not a number; it is '1_000'"),
-        ("lr;loss\n1e-3;2,5\n", r"loss 2,5 has a decimal comma; write 2\.5"),
+        ("lr;loss\n0.001;2,5\n", r"loss 2,5 has a decimal comma; write 2\.5"),
         ("lr,loss,val\n1e-3,2,1\n1e-2,,1\n", "line 3: loss is not a number; it is empty"),
         ("lr,loss,val\n1e-3,2,1\n,3,1\n", "line 3: lr is not a number; it is empty"),
         ("step,lr,loss\n1,1e-3,\n2,,3\n", "line 2: loss is not a number; it is empty"),

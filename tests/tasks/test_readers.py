@@ -16,8 +16,8 @@ from lrsuggest.tasks.data.readers import (
     read_face_landmarks,
 )
 from lrsuggest.tasks.data.resident import Resident, cached
-from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.data.synthetic import CODES, write_street
+from lrsuggest.writing import atomic
 
 
 @pytest.fixture

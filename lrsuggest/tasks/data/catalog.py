@@ -15,8 +15,8 @@ import msgspec
 from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
-from lrsuggest.tasks.data.sealed import atomic
 from lrsuggest.tasks.data.walk import below
+from lrsuggest.writing import atomic
 
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
@@ -260,6 +260,14 @@ def _installed(package: str) -> str:
     return f"{package}-{found}"
 
 
+def _stat(path: Path) -> os.stat_result:
+    """Raises UserError where a file that was there a moment ago is gone."""
+    try:
+        return path.stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
 def fingerprint(
     folder: Path | None, cache: Path | None = None, packages: Sequence[str] = ()
 ) -> str:
@@ -280,7 +288,7 @@ def fingerprint(
     # A copy that keeps its time of writing, or a link to another folder, is still another file.
     stats = [
         (str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino)
-        for p in paths for s in [p.stat()]
+        for p in paths for s in [_stat(p)]
     ]  # fmt: skip
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None

@@ -1,5 +1,6 @@
 """Opens what readers need: a folder's files, or those inside a .tgz as it was published."""
 
+import os
 import tarfile
 import unicodedata
 import zlib
@@ -8,15 +9,17 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from lrsuggest.decoding import decode, read_bytes
+from lrsuggest.decoding import check_present, decode, read_bytes
 from lrsuggest.errors import UserError, printable
-from lrsuggest.tasks.data.pictures import is_picture, open_image, open_mask, pixels
+from lrsuggest.tasks.data.formats import is_picture
+from lrsuggest.tasks.data.pictures import open_binary, open_image, open_mask, pixels
 from lrsuggest.tasks.data.walk import below, hidden
 
 __all__ = ["Files", "Progress", "contents", "lines", "no_progress", "open_image", "pixels"]
 
 Progress = Callable[[int, int], None]  # (done, of): called after each image
 _RESTORE = "restore it from the archive"
+_HEAD = 256  # bytes that tell what a file is
 
 
 def no_progress(done: int, of: int) -> None:
@@ -154,6 +157,15 @@ class Files(Mapping[str, Path]):
         """Open and decode a mask (see `open_mask`)."""
         return open_mask(self[name], self._picture(name))
 
+    def binary(self, name: str) -> Image.Image:
+        """Open and decode a mask of one class and its background (see `open_binary`)."""
+        return open_binary(self[name], self._picture(name))
+
+    def is_picture(self, name: str) -> bool:
+        """Say whether a file is a picture (see `formats.is_picture`)."""
+        held = self._held[name]
+        return is_picture(self[name], lambda: _head(self[name]) if held is None else held)
+
     def _picture(self, name: str) -> bytes:
         if name not in self._held:
             raise UserError(f"the image {self[name]} is missing; {_RESTORE}")
@@ -167,13 +179,14 @@ class Files(Mapping[str, Path]):
         """
         return [
             name for name in self._held
-            if PurePosixPath(name).parent == PurePosixPath(folder) and is_picture(self[name])
+            if PurePosixPath(name).parent == PurePosixPath(folder) and self.is_picture(name)
         ]  # fmt: skip
 
 
 def _unpacked(archive: Path) -> list[tuple[str, bytes]]:
     """Return (name, bytes) of an archive's files that are data, without the top they share."""
     held: list[tuple[PurePosixPath, bytes]] = []
+    check_present(_head(archive), archive)
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -182,13 +195,24 @@ def _unpacked(archive: Path) -> list[tuple[str, bytes]]:
                     continue
                 file = tar.extractfile(member)
                 if file is not None:
-                    held.append((name, file.read()))
+                    content = file.read()
+                    check_present(content, archive / name)
+                    held.append((name, content))
     except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, RecursionError) as error:
         said = "a link in it leads nowhere" if isinstance(error, KeyError) else error
         raise UserError(f"{archive} is damaged ({said}); fetch it again") from None
     tops = {name.parts[0] if len(name.parts) > 1 else "" for name, _ in held}
     drop = len(tops) == 1 and "" not in tops
     return [("/".join(name.parts[drop:]), content) for name, content in held]
+
+
+def _head(path: Path) -> bytes:
+    """Return a file's first bytes, none where it cannot be read."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as f:
+            return f.read(_HEAD) or b""
+    except OSError:
+        return b""
 
 
 def shown(name: str) -> str:

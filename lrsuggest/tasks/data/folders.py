@@ -8,18 +8,21 @@ import numpy as np
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.files import Files, Progress, no_progress, pixels, shown
-from lrsuggest.tasks.data.pictures import is_picture
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.walk import subfolders
 
-_VALID = {"valid", "val", "validation", "test", "testing"}  # in capitals or not
+_TRAIN = {"train", "training"}  # in capitals or not, as those
+_VALID = {"valid", "val", "validation", "test", "testing"}
 _TILES = 2  # a side of an ISBI image is cut in so many, for there are only 30 images
 
 
 def read_folders(
     source: Path, size: Size, progress: Progress = no_progress, *, mode: str = "RGB"
 ) -> Resident:
-    """Read SPLIT/CLASS/IMAGE from a folder or a .tgz; split valid, val, test or testing validates.
+    """Read SPLIT/CLASS/IMAGE from a folder or a .tgz.
+
+    The splits valid, val, validation, test and testing validate, in capitals or not; the others
+    are trained on, but beside train (or training) no other may lie.
 
     Args:
         source: folder or archive.
@@ -28,10 +31,11 @@ def read_folders(
         mode: Pillow's, "RGB" or "L".
 
     Raises:
-        UserError: it holds no such images, a corrupt one, or a class without images.
+        UserError: it holds no such images, a corrupt one, a class without images, or a split of
+            which nobody knows what it is for.
     """
     files = Files(source)
-    names = [name for name in files if name.count("/") >= 2 and is_picture(files[name])]
+    names = [name for name in files if name.count("/") >= 2 and files.is_picture(name)]
     found = [PurePosixPath(name) for name in names if name.count("/") == 2]
     if not found:
         raise UserError(f"{source} holds no SPLIT/CLASS/IMAGE; give the dataset as published")
@@ -39,6 +43,7 @@ def read_folders(
     for name in names:
         if name.count("/") > 2 and PurePosixPath(name).parts[0] in splits:
             raise UserError(f"{files[name]} lies deeper than SPLIT/CLASS/IMAGE; move it up")
+    _check_splits(source, splits)
     labels = [shown(path.parts[1]) for path in found]
     valid = np.array([path.parts[0].casefold() in _VALID for path in found])
     _check_classes(source, found, zip(labels, valid.tolist(), strict=True))
@@ -48,6 +53,30 @@ def read_folders(
         images.append(pixels(files.image(path.as_posix()), size, mode))
         progress(index + 1, len(found))
     return Resident(np.stack(images), codes.astype(np.int64), valid, tuple(classes.tolist()))
+
+
+def _check_splits(source: Path, splits: set[str]) -> None:
+    """Refuse splits that do not tell what to train on and what to validate on.
+
+    Raises:
+        UserError: there is such a split, or none to train or to validate on.
+    """
+    folded = {split: split.casefold() for split in sorted(splits)}
+    trained = [split for split, name in folded.items() if name not in _VALID]
+    unknown = [split for split in trained if folded[split] not in _TRAIN]
+    if unknown and len(unknown) < len(trained):
+        raise UserError(
+            f"{source / unknown[0]} lies beside {source / (set(trained) - set(unknown)).pop()}, "
+            "but is neither train nor valid, val, validation, test or testing; rename it to one of "
+            "these, or take it away"
+        )
+    beside = ", ".join(folded)
+    if not trained:
+        raise UserError(f"{source} leaves nothing for training, for it holds only {beside}; name "
+                        "a folder train")  # fmt: skip
+    if len(trained) == len(splits):
+        raise UserError(f"{source} leaves nothing for validation, for it holds only {beside}; name "
+                        "a folder valid (or val, validation, test, testing)")  # fmt: skip
 
 
 def _check_classes(
@@ -87,7 +116,7 @@ def read_isbi(folder: Path, size: Size, progress: Progress = no_progress) -> Res
         UserError: a file is missing or corrupt.
     """
     files = Files(folder)
-    names = [n for n in files.pictures("train/image") if n.lower().endswith(".png")]
+    names = files.pictures("train/image")
     if not names:
         raise UserError(
             f"{folder / 'train' / 'image'} holds no .png; give the dataset as published"
@@ -100,7 +129,7 @@ def read_isbi(folder: Path, size: Size, progress: Progress = no_progress) -> Res
     images, masks = [], []
     for index, name in enumerate(names):
         label = f"train/label/{PurePosixPath(name).name}"
-        picture, drawn = files.image(name, upright=True), files.mask(label)
+        picture, drawn = files.image(name, upright=True), files.binary(label)
         if drawn.size != picture.size:
             raise UserError(
                 f"{files[label]} is {drawn.size[0]}x{drawn.size[1]}, but its image is "

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,20 @@ from numpy.typing import NDArray
 
 from lrsuggest.decoding import decode
 from lrsuggest.errors import UserError
-from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
+from lrsuggest.tabular import (
+    DECIMAL_COMMA,
+    Comments,
+    fitted,
+    is_number,
+    number,
+    rows,
+    spreadsheet_error,
+)
 from lrsuggest.tasks.data.files import read_file
 
 _RESTORE = "restore it from its source"
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "<na>", "?"}
+_INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+)?")  # as pandas names it
 _MOSTLY = 0.5  # above this share of numbers a column is one of numbers
 _MOST_FLOAT = float(np.finfo(np.float32).max)
 
@@ -26,11 +36,11 @@ def read_cells(
     *,
     names: Sequence[str] | None = None,
     delimiter: str | None = None,
-    comments: bool = True,
 ) -> pd.DataFrame:
     """Read a file of rows as text; the frame's index holds the lines.
 
-    An index that pandas or R wrote as a first column without a name is left out.
+    An index that pandas or R wrote as a first column is left out, each where it was written more
+    than once. Lines above a header that begin with # and are no rows are comments.
 
     Args:
         path: the file, or what a sentence calls it.
@@ -38,7 +48,6 @@ def read_cells(
         names: those of the columns of a file without a header, in small letters; a header that it
             has all the same gives their order, or is left out.
         delimiter: None for the one that the first line has most of.
-        comments: whether lines that begin with # are left out.
 
     Raises:
         UserError: it is missing or no text, a row is longer or shorter than the header, or two
@@ -46,7 +55,8 @@ def read_cells(
     """
     content = read_file(path, _RESTORE) if content is None else content
     text = decode(content, path, _RESTORE)
-    table = list(rows(text, path, delimiter=delimiter, comments=comments))
+    above: Comments = "above" if names is None else "none"
+    table = list(rows(text, path, delimiter=delimiter, comments=above))
     if not table:
         raise UserError(f"{path} has no rows; {_RESTORE}")
     if names is None:
@@ -66,6 +76,11 @@ def read_cells(
     for line, row in table:
         row = fitted(row, len(header))
         if len(row) != len(header):
+            if len(row) == len(header) + 1 and _counts([held[0] for _, held in table]):
+                raise UserError(
+                    f"{path} has an index as its first column, beside its {len(header)} columns; "
+                    "take it away (pandas: index=False)"
+                )
             hint = "write numbers with a point, not a comma, or " if len(row) > len(header) else ""
             raise UserError(
                 f"{path}, line {line} has {len(row)} values, but there are {len(header)} columns; "
@@ -75,12 +90,25 @@ def read_cells(
     if not cells:
         raise UserError(f"{path} has a header but no rows; {_RESTORE}")
     frame = pd.DataFrame(cells, columns=header, index=[line for line, _ in table], dtype=object)
-    if header[0] in ("", "Unnamed: 0"):
-        counts = [[str(k + start) for k in range(len(cells))] for start in (0, 1)]
-        if frame.iloc[:, 0].tolist() not in counts:
-            raise UserError(f"{path} has a first column without a name; name it or take it away")
+    while names is None and frame.shape[1] > 1 and _INDEX.fullmatch(frame.columns[0]):
+        held = str(frame.columns[0])
+        named = held.startswith(("index", "level"))
+        if not _counts(frame[held].tolist(), (0,) if named else (0, 1)):
+            if named:
+                break  # a column of its own
+            called = f" ({held})" if held else ""
+            raise UserError(
+                f"{path} has a first column without a name{called}; name it or take it away"
+            )
         frame = frame.iloc[:, 1:]
     return frame
+
+
+def _counts(cells: Sequence[str], starts: Sequence[int] = (0, 1)) -> bool:
+    """Say whether cells count from 0 or 1, as an index does; a header's cell may stand above."""
+    if cells and _INDEX.fullmatch(cells[0]):
+        cells = cells[1:]
+    return any(list(cells) == [str(k + start) for k in range(len(cells))] for start in starts)
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
@@ -98,15 +126,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
 
 def _is_header(first: list[str], second: list[str]) -> bool:
     """Say whether a first row holds names where the second holds numbers."""
-    return not any(map(_is_number, first)) and any(map(_is_number, second))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        number(cell)
-    except ValueError:
-        return False
-    return True
+    return not any(map(is_number, first)) and any(map(is_number, second))
 
 
 def column(frame: pd.DataFrame, name: str, path: Path) -> str:
@@ -175,7 +195,7 @@ def labels(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
     """
     held = frame[column(frame, name, path)]
     for line, cell in held.items():
-        if cell.casefold() in _MISSING:
+        if cell.casefold() in _MISSING or spreadsheet_error(cell):
             raise UserError(
                 f"{path}, line {line}: {name} is missing; it is {cell!r}; give the class or take "
                 "the row away"
@@ -215,14 +235,18 @@ def features(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _check_categories(cells: pd.Series, name: str, path: Path) -> None:
     """Refuse a column that was meant to hold numbers: one slip would make it categories."""
+    for line, cell in cells.items():
+        if spreadsheet_error(cell):
+            raise UserError(f"{path}, line {line}: {name} holds {cell}, an error of a spreadsheet; "
+                            "mend it or leave it empty")  # fmt: skip
     meant = [_looks_like_number(cell) for cell in cells]
     if sum(meant) <= _MOSTLY * len(meant):
         return
     for line, cell in cells.items():
-        if not _is_number(cell):
+        if not is_number(cell):
             _refuse(f"{path}, line {line}: {name}", cell)
 
 
 def _looks_like_number(cell: str) -> bool:
     """Say whether a cell is a number, perhaps with signs that people put between its digits."""
-    return _is_number(cell.strip("%$€£ ").translate(str.maketrans("", "", ",_ '’\xa0")))
+    return is_number(cell.strip("%$€£ ").translate(str.maketrans("", "", ",_ '’\xa0")))

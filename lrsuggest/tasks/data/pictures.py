@@ -1,49 +1,20 @@
 """Pictures and masks as people have them: opened so that no pixel changes, or refused."""
 
-import mimetypes
-import struct
-import warnings
-import zlib
-from io import BytesIO
-from pathlib import Path, PurePath
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from lrsuggest.decoding import read_bytes
 from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.formats import decoded, image_bytes
 from lrsuggest.tasks.data.resident import Size
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # an MPO is opened as a JPEG
-_LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")  # a TIFF may hold a JPEG, which is looked at
-_OTHERS = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
-_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
-# What decoding a damaged file may raise, by the decoders that do it.
-_DAMAGE = (
-    UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError,
-    EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error,
-)  # fmt: skip
 _16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-
-
-def is_picture(path: PurePath) -> bool:
-    """Say by its name whether a file is a picture that can be read; capitals do not count.
-
-    Raises:
-        UserError: it is a picture of a format that is not read.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _SUFFIXES:
-        return True
-    kind = mimetypes.guess_type(f"a{suffix}", strict=False)[0] or ""
-    if suffix in _OTHERS or kind.startswith("image/"):
-        raise UserError(
-            f"{path} is a picture of a format that is not read; save it as PNG or JPEG, or take it "
-            "away"
-        )
-    return False
+_LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")  # a TIFF may hold a JPEG, which is looked at
+_BITS, _PHOTOMETRIC = 258, 262  # tags of a TIFF
+_WHITE_IS_ZERO = 0
 
 
 def open_image(path: Path, content: bytes | None = None, *, upright: bool = False) -> Image.Image:
@@ -61,7 +32,7 @@ def open_image(path: Path, content: bytes | None = None, *, upright: bool = Fals
         UserError: it is missing or corrupt, holds several pictures or transparent pixels, or more
             than eight bits that cannot be scaled.
     """
-    image, turned = _decoded(path, content)
+    image, turned = decoded(path, content)
     if turned and upright:
         raise UserError(
             f"the image {path} is to be turned by its EXIF orientation, but points or a mask "
@@ -75,23 +46,15 @@ def open_mask(path: Path, content: bytes | None = None) -> Image.Image:
 
     Raises:
         UserError: it is missing or corrupt, has several channels, was compressed with loss, is to
-            be turned, or holds a class above 255.
+            be turned, is a TIFF whose values are not those stored, or holds a class above 255.
     """
-    content = _bytes(path) if content is None else content
-    image, turned = _decoded(path, content)
-    if image.format not in _LOSSLESS or image.info.get("compression") in ("jpeg", "webp"):
+    content = image_bytes(path) if content is None else content
+    image = _lossless(path, content)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode not in ("1", "P") and any(bits < 8 for bits in tags.get(_BITS, ())):
         raise UserError(
-            f"{path} is a {image.format} image, whose compression changes classes; save the mask "
-            "as PNG from its source"
-        )
-    if turned:
-        raise UserError(
-            f"{path} is to be turned by its EXIF orientation; save the mask without EXIF data, as "
-            "it lies on its image"
-        )
-    if len(image.getbands()) != 1:
-        raise UserError(
-            f"{path} has {len(image.getbands())} channels; a mask has one, the class of each pixel"
+            f"{path} is a TIFF of fewer than eight bits, whose values are scaled when it is "
+            "opened; save the mask as PNG"
         )
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 255:
@@ -99,11 +62,33 @@ def open_mask(path: Path, content: bytes | None = None) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8) // _spread(image, content))
 
 
-def _spread(image: Image.Image, content: bytes) -> int:
-    """Return by what Pillow multiplies the values of a grey PNG of two or four bits."""
-    if image.format != "PNG" or image.mode != "L":
-        return 1
-    return {2: 85, 4: 17}.get(content[24], 1)  # the bit depth in the file's first chunk
+def open_binary(path: Path, content: bytes | None = None) -> Image.Image:
+    """Open a mask of one class and its background as mode "L" of 0 and 255.
+
+    Of two values the brighter is the class, whether it is stored as 1, 255, 65535 or a palette's
+    white; of more, as antialiasing leaves them, those above half of what can be stored. One value
+    alone is told by being the lowest or the highest that can be stored.
+
+    Raises:
+        UserError: as `open_mask`, or its values do not tell which is the class.
+    """
+    image = _lossless(path, image_bytes(path) if content is None else content)
+    values = _brightness(path, image)
+    highest = {"1": 1, "L": 255, "P": 255}.get(image.mode, 65535)
+    known = np.unique(values)
+    unclear = len(known) == 1 and known[0] not in (0, highest)
+    if unclear or image.mode == "F" or known[0] < 0 or known[-1] > highest:
+        raise UserError(
+            f"{path} holds {known[-1]:g}, which may be the class or its background; save the mask "
+            "as PNG with 0 for the background and 255 for the class"
+        )
+    half = known[0] if len(known) == 2 else highest / 2
+    if len(known) > 2 and known[-1] <= half:
+        raise UserError(
+            f"{path} holds {len(known)} values up to {known[-1]:g}, and none above half of "
+            f"{highest}; save the mask with 0 for the background and {highest} for the class"
+        )
+    return Image.fromarray(np.where(values > half, 255, 0).astype(np.uint8))
 
 
 def pixels(image: Image.Image, size: Size, mode: str = "RGB") -> NDArray[np.uint8]:
@@ -111,41 +96,6 @@ def pixels(image: Image.Image, size: Size, mode: str = "RGB") -> NDArray[np.uint
     resized = image.convert(mode).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     array = np.asarray(resized)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return read_bytes(path)
-    except FileNotFoundError:
-        raise UserError(f"the image {path} is missing; restore it from the archive") from None
-    except OSError as error:
-        raise UserError(
-            f"the image {path} cannot be read ({error.strerror}); restore it from the archive"
-        ) from None
-
-
-def _decoded(path: Path, content: bytes | None) -> tuple[Image.Image, bool]:
-    """Return a picture as stored, and whether its EXIF data say that it is to be turned."""
-    content = _bytes(path) if content is None else content
-    if not content:
-        raise UserError(f"the image {path} is corrupt (it is empty); restore it from the archive")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of EXIF data that make no sense
-            with Image.open(BytesIO(content), formats=_FORMATS) as image:
-                # Before decoding, for with TIFF that turns the picture.
-                turned = image.getexif().get(_ORIENTATION) in range(2, 9)
-                # A telephone's MPO is a photograph with something of its own behind it.
-                frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-                image.load()
-    except _DAMAGE as error:
-        said = "it is no picture" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(
-            f"the image {path} is corrupt ({said}); restore it from the archive"
-        ) from None
-    if frames > 1:
-        raise UserError(f"the image {path} holds {frames} pictures; save the one that is meant")
-    return image, turned
 
 
 def _opaque(path: Path, image: Image.Image) -> Image.Image:
@@ -169,3 +119,51 @@ def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
             "bits; save it as grey or RGB of 8 bits"
         )
     return image
+
+
+def _lossless(path: Path, content: bytes) -> Image.Image:
+    """Open an image of one channel that holds what its maker stored."""
+    image, turned = decoded(path, content)
+    if image.format not in _LOSSLESS or image.info.get("compression") in ("jpeg", "webp"):
+        raise UserError(
+            f"{path} is a {image.format} image, whose compression changes classes; save the mask "
+            "as PNG from its source"
+        )
+    if turned:
+        raise UserError(
+            f"{path} is to be turned by its EXIF orientation; save the mask without EXIF data, as "
+            "it lies on its image"
+        )
+    if len(image.getbands()) != 1:
+        raise UserError(
+            f"{path} has {len(image.getbands())} channels; a mask has one, the class of each pixel"
+        )
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise UserError(
+            f"{path} is a TIFF that stores white as 0, so its values are turned round when it is "
+            "opened; save the mask as PNG"
+        )
+    return image
+
+
+def _brightness(path: Path, image: Image.Image) -> NDArray[np.float64]:
+    """Return an image's values as they are seen, of a palette its colours' brightness."""
+    stored = np.asarray(image).astype(np.float64)
+    if image.mode != "P":
+        return stored
+    seen = np.asarray(image.convert("RGB").convert("L")).astype(np.float64)
+    indices = np.unique(stored)
+    bright = [seen[stored == index][0] for index in indices]
+    if any(a >= b for a, b in pairwise(bright)):
+        raise UserError(
+            f"{path} has a palette in which a higher index is not brighter, so which is the class "
+            "cannot be told; save the mask as PNG in grey"
+        )
+    return seen
+
+
+def _spread(image: Image.Image, content: bytes) -> int:
+    """Return by what Pillow multiplies the values of a grey PNG of two or four bits."""
+    if image.format != "PNG" or image.mode != "L":
+        return 1
+    return {2: 85, 4: 17}.get(content[24], 1)  # the bit depth in the file's first chunk

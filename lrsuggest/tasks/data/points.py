@@ -13,6 +13,7 @@ from lrsuggest.tasks.data.frames import read_cells
 from lrsuggest.tasks.data.resident import Resident, Size
 
 _FAR = 1e6  # pixels
+_BEYOND = 1.0  # of the picture's width and height, from its middle: half a picture outside
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 _FRAME = re.compile(r"[^/]+/frame_[^/]*_rgb\.(png|jpe?g)", re.IGNORECASE)
 
@@ -101,7 +102,7 @@ def _head_centre(files: Files, frame: str) -> NDArray[np.float64]:
         if text in files:
             return np.array(files.text(text).split()[9:12], float).reshape(3)
         if binary in files:
-            return np.frombuffer(files.content(binary), "<f4", count=3).astype(float)
+            return np.frombuffer(files.content(binary), "<f4").astype(float).reshape(6)[:3]
     except ValueError as error:
         if isinstance(error, UserError):
             raise
@@ -136,7 +137,8 @@ def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Res
         scale = np.array([size[1] / image.width, size[0] / image.height])
         with np.errstate(all="ignore"):
             xy = project(_head_centre(files, frame), calibrations[person])
-        if not (np.abs(xy) < _FAR).all():  # NaN included
+        near = image.width * _BEYOND, image.height * _BEYOND
+        if not (np.abs(xy - (image.width / 2, image.height / 2)) < near).all():  # NaN included
             raise UserError(
                 f"the pose of {files[frame]} and rgb.cal give no point of the image; restore both "
                 "from the archive"

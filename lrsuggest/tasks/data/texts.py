@@ -58,7 +58,7 @@ def _reviews(path: Path, names: tuple[str, str] | None) -> pd.DataFrame:
     Raises:
         UserError: it is missing, damaged, or lacks a label.
     """
-    cells = read_cells(path, names=names, comments=False)
+    cells = read_cells(path, names=names)
     return cells.assign(text=cells[column(cells, "text", path)], label=labels(cells, "label", path))
 
 

@@ -1,26 +1,31 @@
 """The files of a dataset's folder: what a reader reads and what a fingerprint sees are these."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from lrsuggest.errors import UserError
 
-# What operating systems and file servers leave in a folder, beside what begins with a dot.
-_SYSTEM = frozenset({
-    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx",
-    "lost+found", "$recycle.bin", "system volume information", "@eadir", "@__thumb", "#recycle",
-    "network trash folder", "temporary items",
-})  # fmt: skip
+# What operating systems, file servers and programs leave in a folder, beside what begins with a
+# dot: version control, notebooks' checkpoints, AppleDouble files (._x).
+_LITTER = re.compile(
+    r"""
+      (eh)?thumbs(_vista)?(\ \(\d+\))?\.db | zbthumbnail\.info | desktop(\ \(\d+\))?\.ini
+    | _?(ds_store|picasa\.ini) | icon\r | .*:(zone\.identifier|encryptable|.*\$data) | .*\.lnk
+    | __macosx | __pycache__ | lost\+found | \$recycle\.bin | recycler | recycled
+    | system\ volume\ information | found\.\d{3} | @eadir | @__thumb | [\#@~]recycle
+    | [\#~@]snapshots? | _gsdata_ | network\ trash\ folder | temporary\ items | ~syncthing~.*
+    | ~\$.* | .*~ | \#.*\# | .*\.sw[nop] | .*\.(crdownload|part|partial|download|!ut)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
 
 
 def hidden(name: str) -> bool:
-    """Say whether a file or folder of this name is no data: hidden, or an operating system's.
-
-    Version control, notebooks' checkpoints and AppleDouble files (`._x`) begin with a dot.
-    """
-    return name.startswith((".", "~$")) or name.casefold() in _SYSTEM
+    """Say whether a file or folder of this name is no data: hidden, or a system's or program's."""
+    return name.startswith(".") or _LITTER.fullmatch(name) is not None
 
 
 def walk(folder: Path) -> list[Path]:
@@ -49,11 +54,15 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[P
     try:
         known = folder.stat()
         above = (*above, (known.st_dev, known.st_ino))
-        names = [name for name in os.listdir(folder) if not hidden(name)]
+        listed = os.listdir(folder)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from None
-    for name in names:
+    for name in listed:
         path = folder / name
+        if name.startswith(".") and name.endswith(".icloud"):
+            raise UserError(f"{path} stands for a file that is in iCloud only; download it")
+        if hidden(name):
+            continue
         try:
             found = path.stat()
         except OSError as error:
