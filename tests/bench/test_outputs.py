@@ -31,13 +31,12 @@ def test_what_the_block_could_not_read_is_not_said_of_the_output(tmp_path):
 
 
 def test_a_folder_s_name_is_printed_as_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     for name in ("d[old]", "d[/x]"):
-        folder = tmp_path / name
-        (folder / "human_numbers").mkdir(parents=True)
-        (folder / "archives").mkdir()
-        (folder / "biwi").mkdir()
+        folder = Path(name)
+        (folder / "biwi_head_pose").mkdir(parents=True)
         for command in (["fetch"], ["list"], ["list", "biwi"]):
-            assert main([*command, "--data", str(folder)]) == 0
+            assert main([*command, "--data", name]) == 0
             assert name in capsys.readouterr().out.replace("\n", "")
 
 
