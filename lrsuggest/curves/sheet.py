@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrsuggest.curves.curve import Curve, Ended
-from lrsuggest.decoding import decode, read_bytes
+from lrsuggest.decoding import check_present, decode
 from lrsuggest.errors import UserError
 from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
 
@@ -47,9 +47,10 @@ def write(curve: Curve) -> str:
 def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     """Read a table of text (see `Curve.from_csv`)."""
     try:
-        content = read_bytes(Path(path))
+        content = Path(path).read_bytes()  # a pipe is read too
     except OSError as error:
         raise UserError(f"{path} cannot be read as a curve: {error.strerror}") from None
+    check_present(content, path)
     try:
         text = decode(content, "it", "save it as CSV in UTF-8")
     except UserError as error:
