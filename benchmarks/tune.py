@@ -307,8 +307,10 @@ def page() -> None:
               "those that no test tells apart at 5 % (Wilcoxon, Holm).", "",
               f"Unresolved (standard error above .01): {'; '.join(unsure) or 'none'}.", "",
               "## 80 % interval", "", *interval_table(tasks), "",
-              "Tasks whose error exceeds .1 are left out: their best rate is not known.", "",
-              "## Probes", "", *probe_table(probes), "", "![regret against cost](probes.svg)", "",
+              "These are the tasks of both schedules; those whose error exceeds .1 are left out: "
+              "their best rate is not known.", "",
+              "## Probes", "", f"On all {probes.task.nunique()} tasks, of both schedules.", "",
+              *probe_table(probes), "", "![regret against cost](probes.svg)", "",
               "How much a run of a quarter of the length can know at all: the rate that does best "
               "over the whole short grid, three seeds together, moved down and then run at full "
               "length:", "", *short_table(tasks), "",

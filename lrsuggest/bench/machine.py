@@ -5,8 +5,8 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 Rows = list[tuple[str, str]]  # what, and what there is to say of it
 Off = list[str]  # sentences: what is off, and its mend
@@ -20,15 +20,55 @@ def cores() -> int:
     return max(1, min(seen or 1, quota() or sys.maxsize))
 
 
-def quota(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the cores of a control group's quota, rounded up; None where there is none."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            granted, period = " ".join((groups / name).read_text() for name in files).split()
-        except (OSError, ValueError):
+_GROUPS, _MINE = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def quota(groups: Path = _GROUPS, mine: Path = _MINE) -> int | None:
+    """Return the cores of this process' quota, rounded up; None where there is none.
+
+    Every control group from the root down to the process' own may set one, and the least counts.
+
+    Args:
+        groups: where control groups are mounted.
+        mine: the process' own groups, "id:controllers:path" a line (man 7 cgroups).
+    """
+    found = [
+        granted
+        for home, files, path in _own(groups, mine)
+        for at in (path, *path.parents)
+        if (granted := _granted(home / at, files))
+    ]
+    return min(found, default=None)
+
+
+def _own(groups: Path, mine: Path) -> Iterator[tuple[Path, Sequence[str], PurePosixPath]]:
+    """Yield the mount, the files of the quota and the process' group of either version."""
+    unified, legacy = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    root = PurePosixPath()
+    yield groups, unified, root
+    yield groups / "cpu", legacy, root
+    try:
+        lines = mine.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, own = f"{line}::".split(":")[:3]
+        path = PurePosixPath(own.lstrip("/"))
+        if ".." in path.parts:  # above what this container sees
             continue
-        return -(-int(granted) // int(period)) if granted.isdigit() else None
-    return None
+        if not controllers:
+            yield groups, unified, path
+            yield groups / "unified", unified, path
+        elif "cpu" in controllers.split(","):
+            yield groups / "cpu", legacy, path
+
+
+def _granted(group: Path, files: Sequence[str]) -> int | None:
+    try:
+        granted, period = " ".join((group / name).read_text() for name in files).split()
+    except (OSError, ValueError):
+        return None
+    return -(-int(granted) // int(period)) if granted.isdigit() else None
 
 
 def devices(off: Off) -> Rows:

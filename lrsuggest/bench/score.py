@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Read
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
-from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on
+from lrsuggest.evidence.contested import by_schedule, contested, left_out, of, rests_on
 from lrsuggest.evidence.lessons import LessonEvidence
+from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
 
@@ -33,9 +35,14 @@ def register(path: Path) -> list[str]:
         raise UserError(f"{path} does not exist; give a Python file that registers a heuristic")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
+    beside = str(path.resolve().parent)
+    if beside not in sys.path:  # what lies beside the file can be imported, as by `python my.py`
+        sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (Exception, SystemExit) as error:
         raise UserError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
     new = [name for name, each in HEURISTICS.items() if before.get(name) is not each]
     if not new:
@@ -58,7 +65,7 @@ def _told(name: str, read: Read) -> Read:
     def careful(curve: Curve, context: Context) -> float | Abstention:
         try:
             return read(curve, context)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"the heuristic {name} fails on a curve of {len(curve)} points: "
                 f"{type(error).__name__}: {error}; return an Abstention where there is no answer"
@@ -107,17 +114,21 @@ def print_regret(
     if table.empty:
         console.print("nothing was measured on real data, so there is no ranking")
         return table
+    out = left_out(tasks)
     for place, here in enumerate(by_schedule(tasks).values()):
         part = of(table, here)
-        if part.empty:  # all of them drawn
+        if part.empty:
             continue
         if place:
             console.print()
-        if part.regret.isna().all():
-            console.print(f"no regret on {rests_on(here)}: nothing was learnt", highlight=False)
-            continue
         console.print(_ranking(part, here, newcomers))
         console.print(f"Regret on {rests_on(here)}.", highlight=False)
+    if out:
+        said = f"Left out, for there is nothing to rank by: {', '.join(out)}."
+        console.print(said, highlight=False, markup=False)
+    if not rankable(tasks):
+        console.print("there is no ranking")
+        return table
     console.print(
         "0 is the best rate measured, 1 no training at all. Strict: against the best constant "
         "prediction, where that is better than the untrained network. Intervals resample "
@@ -141,7 +152,7 @@ def _ranking(part: pd.DataFrame, tasks: Sequence[TaskEvidence], newcomers: Seque
         ends = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
                 for k in ("median", "mean")]  # fmt: skip
         shown.add_row(
-            str(row["contestant"]), str(row["tasks"]), *ends, _number(row["p90"]),
+            escape(str(row["contestant"])), str(row["tasks"]), *ends, _number(row["p90"]),
             _number(row["worst"]), _share(row["within_noise"]), _share(row["diverged"]),
             _share(row["abstained"]), _share(row["outside"]),
             *(_number(strict[k].get(row["contestant"], math.nan)) for k in ("median", "mean")),
@@ -163,7 +174,7 @@ def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
         for row in autopilot(lesson).to_dict("records"):
             peak = row["our_peak_mb"]
             shown.add_row(
-                lesson.name, "test split" if row["number"] == TEST else str(row["number"]),
+                escape(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
                 row["precision"], lesson.facts["metric"].replace("_", " "),
                 metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
                 f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
@@ -188,9 +199,9 @@ def print_people(split: str | None, console: Console, newcomers: Sequence[str] =
         gains = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
                  for k in ("gain", "stage_gain")]  # fmt: skip
         shown.add_row(
-            str(row["contestant"]), str(row["picks"]), str(row["authors"]), _number(row["mean"]),
-            _number(row["median"]), _share(row["within_2"]), _share(row["within_3"]),
-            _share(row["abstained"]), *gains,
+            escape(str(row["contestant"])), str(row["picks"]), str(row["authors"]),
+            _number(row["mean"]), _number(row["median"]),
+            _share(row["within_2"]), _share(row["within_3"]), _share(row["abstained"]), *gains,
             style="bold" if row["contestant"] in newcomers else None,
         )  # fmt: skip
     console.print("Errors in decades, |log10(rate / picked rate)|; every author weighs the same.")

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.given import one_of, whole
+from lrsuggest.curves.given import number, one_of, shown, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
 
 FEWEST_POINTS = 10
@@ -80,6 +80,12 @@ class Context:
 
 Read = Callable[[Curve, Context], float | Abstention]
 Origin = Literal["shape", "consensus", "peer", "constant"]
+# Contestants in tables that are no function of a curve; a heuristic of that name would be theirs.
+RESERVED = (
+    "constant, out of fold", "consensus, out of fold", "constant, leave one author out",
+    "constant per stage, leave one author out", "hand-picked", "suggested", "another person",
+    "no sweep", "oracle", "split-half oracle",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,12 @@ class Heuristic:
     origin: Origin
 
     def __call__(self, curve: Curve, context: Context | None = None) -> float | Abstention:
-        """Read the curve; ours are clamped into the swept range, with a warning."""
-        pick = self.read(curve, context or Context())
+        """Read the curve; ours are clamped into the swept range, with a warning.
+
+        Raises:
+            UserError: the function answers with neither a rate nor an abstention.
+        """
+        pick = self._answer(self.read(curve, context or Context()))
         if self.origin in ("peer", "constant") or isinstance(pick, Abstention):
             return pick
         low, high = float(curve.lr[0]), float(curve.lr[-1])
@@ -114,6 +124,17 @@ class Heuristic:
             )
         return min(max(pick, low), high)
 
+    def _answer(self, given: Any) -> float | Abstention:
+        """Return what the function gave, a rate as a float; a peer's number may be no rate."""
+        said = f"what the heuristic {self.name} returns"
+        if isinstance(given, Abstention):
+            if isinstance(given.reason, Reason):
+                return given
+            raise UserError(f"{said} abstains for no Reason; got {shown(given.reason)}")
+        if self.origin == "peer" and isinstance(given, float) and not is_rate(given):
+            return Abstention(Reason.UNDEFINED)
+        return number(said, given, "a rate, positive and finite, or an Abstention")
+
 
 HEURISTICS: dict[str, Heuristic] = {}
 
@@ -123,9 +144,20 @@ def heuristic(name: str, source: str, origin: Origin = "shape") -> Callable[[Rea
 
     A function defined anew, as when a notebook's cell runs again, takes its own former place.
 
+    Args:
+        name: how tables call it.
+        source: the paper, page or release it comes from, or whose it is.
+        origin: as in `Heuristic`.
+
     Raises:
-        UserError: another has that name.
+        UserError: another has that name, or it is none that a table can print.
     """
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise UserError(f"a heuristic's name must be a line of text; got {shown(name)}")
+    if name.strip().casefold() in RESERVED:
+        raise UserError(f"{name!r} is a contestant of its own in every table; choose another name")
+    known = get_args(Origin)
+    one_of("origin", origin, known, f"origin {shown(origin)} is none of {', '.join(known)}")
 
     def register(read: Read) -> Read:
         there = HEURISTICS.get(name)

@@ -26,16 +26,43 @@ for _name in sorted(HEURISTICS, key=_place):
 
 
 def read_all(
-    curve: Curve, context: Context | None = None, *, constants: bool = False
+    curve: Curve,
+    context: Context | None = None,
+    *,
+    constants: bool = False,
+    forgiving: bool = False,
 ) -> dict[str, float | Abstention]:
-    """Return every registered reading of the curve by name, constants only if asked for."""
+    """Return every registered reading of the curve by name, constants only if asked for.
+
+    Args:
+        curve: what to read.
+        context: what is known beside it.
+        constants: whether they are read too.
+        forgiving: whether a heuristic of somebody else's that fails is left out, with a warning.
+
+    Raises:
+        UserError: a heuristic answers with neither a rate nor an abstention.
+    """
+    found: dict[str, float | Abstention] = {}
+    failed = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LrsuggestWarning)
-        return {
-            name: each(curve, context)
-            for name, each in HEURISTICS.items()
-            if constants or each.origin != "constant"
-        }
+        for name, each in HEURISTICS.items():
+            if each.origin == "constant" and not constants:
+                continue
+            try:
+                found[name] = each(curve, context)
+            except Exception as error:
+                if not forgiving or each.read.__module__ in _HOMES:
+                    raise
+                failed[name] = error
+    for name, why in failed.items():
+        warnings.warn(
+            f"the heuristic {name} is left out of the candidates, for it fails: {why}",
+            LrsuggestWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def rates(picks: Mapping[str, float | Abstention]) -> dict[str, float]:

@@ -288,7 +288,7 @@ def suggest(
         warnings.simplefilter("ignore", LrsuggestWarning)
         alone = [HEURISTICS[heuristic](sweep, context) for sweep in sweeps]
     picks = tuple(None if isinstance(each, Abstention) else float(each) for each in alone)
-    everything = read_all(curve, context)
+    everything = read_all(curve, context, forgiving=True)
     candidates = rates(everything)
     if isinstance(pick, Abstention):
         return Suggestion(

@@ -13,7 +13,7 @@ from functools import cache
 import pandas as pd
 
 from lrsuggest.evidence.recorded import load
-from lrsuggest.evidence.regret import Reader, contest, scorable
+from lrsuggest.evidence.regret import Reader, contest, rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
 
@@ -47,10 +47,10 @@ def contested(
 def by_schedule(tasks: Sequence[TaskEvidence]) -> dict[str, list[TaskEvidence]]:
     """Return the tasks of each schedule, first those that the ranking rests on.
 
-    Real tasks that regret can be taken from decide which come first: those of the schedule that
-    most of them have, one-cycle in a tie. Without a task there is none.
+    The tasks that can be ranked on decide which come first: those of the schedule that most of
+    them have, one-cycle in a tie. Without a task there is none.
     """
-    counts = Counter(task.schedule for task in scorable(tasks))
+    counts = Counter(task.schedule for task in rankable(tasks))
     order = sorted(
         dict.fromkeys(task.schedule for task in tasks),
         key=lambda each: (-counts[each], each != ONE_CYCLE, each),
@@ -59,15 +59,15 @@ def by_schedule(tasks: Sequence[TaskEvidence]) -> dict[str, list[TaskEvidence]]:
 
 
 def of(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Return a contest's rows of some tasks."""
-    return table if table.empty else table[table.task.isin([task.label for task in tasks])]
+    """Return a contest's rows of those among some tasks that a ranking can rest on."""
+    return table if table.empty else table[table.task.isin([t.label for t in rankable(tasks)])]
 
 
 def rests_on(tasks: Sequence[TaskEvidence]) -> str:
     """Say what the ranking of tasks of one schedule rests on: "2 tasks of 1 family under ..."."""
-    real = scorable(tasks)
+    real = rankable(tasks)
     if not real:
-        return "no task on real data"
+        return "no task on real data that has a range test and learnt anything"
     n, families = len(real), len({task.family for task in real})
     said = real[0].schedule.replace("_", "-")
     return (
@@ -75,3 +75,19 @@ def rests_on(tasks: Sequence[TaskEvidence]) -> str:
         f"{'family' if families == 1 else 'families'} "
         + ("at a constant rate" if said == "constant" else f"under {said}")
     )
+
+
+def left_out(tasks: Sequence[TaskEvidence]) -> list[str]:
+    """Name the real tasks that no ranking can rest on, each with what it lacks."""
+    ranked = {task.label for task in rankable(tasks)}
+    return [
+        f"{task.label} ({_lacks(task)})"
+        for task in tasks
+        if not task.synthetic and task.label not in ranked
+    ]
+
+
+def _lacks(task: TaskEvidence) -> str:
+    if task.response is None or not task.response.ready:
+        return "fewer than two rates and two seeds, or no start"
+    return "no rate learnt anything" if not task.response.halves else "no range test"

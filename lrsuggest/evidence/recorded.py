@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.given import one_of, shown
+from lrsuggest.curves.heuristics import OPTIMIZERS, SCHEDULES, STAGES
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.resources import shipped
@@ -25,6 +27,7 @@ TASKS = (
     "fingerprint", "device", "versions", "seconds",
 )  # fmt: skip
 LATER = {"synthetic": "0", "precision": "", "hand_picked_where": "", "keys": ""}  # old tables lack
+PARTS = ("grid", "fine", "short", "slice")  # of a task's runs
 SWEEPS = ("task", "seed", "start", "end", "steps", "ended", "losses")
 RUNS = (
     "task", "part", "lr", "low", "seed", "steps", "loss", "loss_probe", "loss_score", "metric",
@@ -60,6 +63,20 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
     if tasks.task.duplicated().any():
         twice = tasks.task[tasks.task.duplicated()].iloc[0]
         raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")
+    for name, table in (("sweeps", sweeps), ("runs", runs)):
+        strange = table.task[~table.task.isin(tasks.task)]
+        if len(strange):
+            raise UserError(
+                f"{folder / f'{name}.csv'} has a row of the task {strange.iloc[0]!r}, which is not "
+                "in tasks.csv; export them again"
+            )
+    if not runs.part.isin(PARTS).all():
+        part = runs.part[~runs.part.isin(PARTS)].iloc[0]
+        raise UserError(
+            f"{folder / 'runs.csv'}: column part, {part!r}, is none of {', '.join(PARTS)}"
+        )
+    if pd.api.types.is_numeric_dtype(runs.lr) and not (runs.lr > 0).all():
+        raise UserError(f"{folder / 'runs.csv'}: column lr has a value that is no rate")
     sweeps_of = dict(list(sweeps.groupby("task")))
     runs_of = dict(list(runs.groupby("task")))
     found = []
@@ -68,6 +85,8 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
         try:
             if held_out is None or _flag(row["held_out"]) is held_out:
                 found.append(_task(row, sweeps_of.get(row["task"]), runs_of.get(row["task"])))
+        except UserError as error:
+            raise UserError(f"{folder / 'tasks.csv'}, task {row['task']!r}: {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
@@ -113,6 +132,9 @@ def _task(
                 main.append(curve)
     runs = pd.DataFrame(columns=list(RUNS)) if runs is None else runs
     rates = [float(each) for each in row["hand_picked"].split()]
+    for name, known in (("optimizer", OPTIMIZERS), ("stage", STAGES), ("schedule", SCHEDULES)):
+        one_of(name, row[name], known, f"column {name}, {shown(row[name])}, is none of "
+               + ", ".join(known))  # fmt: skip
     where = json.loads(row["hand_picked_where"] or "null") or [""] * len(rates)
     return TaskEvidence(
         label=row["task"],
@@ -146,7 +168,8 @@ def _facts(row: Mapping[str, str]) -> dict[str, str]:
     told = {
         "model": row["model"], "batch": row["batch"], "steps a run": row["steps"],
         "device": row["device"], "precision": row["precision"], "data": row["fingerprint"],
-        **_versions(row["versions"]), "compute": f"{row['seconds']} s",
+        **_versions(row["versions"]),
+        "compute": f"{row['seconds']} s" if math.isfinite(_number(row["seconds"])) else "",
     }  # fmt: skip
     return {name: value for name, value in told.items() if value}
 

@@ -50,6 +50,15 @@ def scorable(tasks: Sequence[TaskEvidence]) -> list[TaskEvidence]:
     return [t for t in tasks if not t.synthetic and t.response is not None and t.response.ready]
 
 
+def rankable(tasks: Sequence[TaskEvidence]) -> list[TaskEvidence]:
+    """Return the scorable tasks on which contestants can be told apart.
+
+    They have a range test to read, and something was learnt; any other has no regret of anybody's,
+    or of constants alone, which would then be the only ones scored on every task.
+    """
+    return [t for t in scorable(tasks) if t.curves and t.response and t.response.halves]
+
+
 def contest(
     tasks: Sequence[TaskEvidence],
     extra: Mapping[str, Reader] | None = None,

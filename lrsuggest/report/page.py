@@ -7,9 +7,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on
+from lrsuggest.evidence.contested import by_schedule, contested, left_out, of, rests_on
 from lrsuggest.evidence.lessons import LessonEvidence
-from lrsuggest.evidence.regret import scorable
+from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import summary
 from lrsuggest.report import lessons as lesson_part
@@ -82,7 +82,7 @@ def _ranked(tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
     table = of(whole, here)
     ranked = summary(table, here)
     verdict = ranking.judge(table, ranked, here)
-    measured = scorable(here)
+    measured = rankable(here)
     enough = len({task.family for task in measured}) >= FEWEST_FAMILIES
     where = provenance.sources()
     return {
@@ -90,6 +90,7 @@ def _ranked(tasks: Sequence[TaskEvidence]) -> dict[str, Any]:
         "picture": ranking.small_picture(ranked, verdict),
         "ranking": ranking.rows_of(table, ranked, here),
         "rests_on": rests_on(here),
+        "left_out": left_out(tasks),
         "others": [ranking.another(of(whole, each), each) for each in groups[1:]],
         "by_kind": ranking.by_kind(table, here),
         "profile": ranking.profile(table, ranked, verdict) if len(ranked) else None,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.evidence.contested import rests_on
-from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, scorable
+from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import by, finalists, ranks, summary, versus
 from lrsuggest.evidence.tuning import UNSEEN
@@ -65,9 +65,9 @@ def leader(ranked: pd.DataFrame) -> dict[str, Any] | None:
 
 def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> Verdict:
     """Say which pick to use, how well it does, and from whom nothing tells it."""
-    families = {task.family for task in scorable(tasks)}
+    families = {task.family for task in rankable(tasks)}
     if not families:
-        return Verdict("", "No verdict: nothing was measured on real data.")
+        return Verdict("", f"No verdict: there is {rests_on(tasks)}.")
     if len(families) < FEWEST_FAMILIES:
         return Verdict(
             "",
@@ -122,12 +122,12 @@ def rows_of(
         {**row, "kind": kind(row["contestant"]), "rank": rank.get(row["contestant"], math.nan)}
         for row in records(ranked)
     ]
-    measured = len(scorable(tasks))
+    measured = len(rankable(tasks))
     nothing = dict.fromkeys(("median", "mean", "p90", "worst", "diverged", "abstained"), 0.0)
     ends = dict.fromkeys(("median_low", "median_high", "mean_low", "mean_high"), 0.0)
     oracle = {
         "contestant": ORACLE, "kind": "constant", "rank": math.nan, "tasks": measured,
-        "families": len({task.family for task in scorable(tasks)}), "whole": True,
+        "families": len({task.family for task in rankable(tasks)}), "whole": True,
         "within_noise": 1.0, **nothing, **ends,
     }  # fmt: skip
     return [oracle, *rows]
@@ -243,11 +243,11 @@ def heat(
     """
     best = {
         task.label: float(np.mean([math.log10(half.best) for half in task.response.halves]))
-        for task in scorable(tasks)
+        for task in rankable(tasks)
         if task.response and task.response.halves
     }
     here = table[table.task.isin(best)] if len(table) else table
-    if here.empty:
+    if here.empty or ranked.empty:
         return None
     names = [n for n in ranked.contestant if n not in constants() and n != ORACLE]
     away = np.log10(here.pick) - here.task.map(best)

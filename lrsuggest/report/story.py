@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lrsuggest.evidence.lessons import LessonEvidence
-from lrsuggest.evidence.regret import scorable
+from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.tuning import read_folds
 from lrsuggest.report.text import listed, several
@@ -137,7 +137,7 @@ def _mixed(tasks: Sequence[TaskEvidence]) -> Iterator[Alert]:
 
 def _about_data(tasks: Sequence[TaskEvidence]) -> Iterator[Alert]:
     drawn = [task.label for task in tasks if task.synthetic]
-    real = scorable(tasks)
+    real = rankable(tasks)
     families = {task.family for task in real}
     if drawn:
         yield Alert(

@@ -155,8 +155,34 @@ def test_a_containers_quota_counts(tmp_path, files, granted):
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert quota(tmp_path) == granted
+    assert quota(tmp_path, tmp_path / "none") == granted
     assert 1 <= cores() <= os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("mine", "files", "granted"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "250000 100000"}, 3),
+        ("0::/a/b\n", {"a/cpu.max": "100000 100000", "a/b/cpu.max": "max 100000"}, 1),
+        ("0::/a/b\n", {"a/cpu.max": "400000 100000", "a/b/cpu.max": "200000 100000"}, 2),
+        ("0::/a\n", {"cpu.max": "100000 100000", "a/cpu.max": "200000 100000"}, 1),
+        ("0::/a\n", {"b/cpu.max": "100000 100000"}, None),
+        ("0::/../a\n", {"a/cpu.max": "100000 100000"}, None),
+        ("0::/\n", {"cpu.max": "100000 100000"}, 1),
+        ("5:memory:/m\n4:cpu,cpuacct:/d/x\n", {"cpu/d/x/cpu.cfs_quota_us": "150000",
+                                               "cpu/d/x/cpu.cfs_period_us": "100000"}, 2),
+        ("4:cpu:/d\n0::/\n", {"cpu/d/cpu.cfs_quota_us": "-1", "cpu/d/cpu.cfs_period_us": "100000",
+                              "cpu/cpu.cfs_quota_us": "400000",
+                              "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ("nonsense\n\n", {}, None),
+    ],
+)  # fmt: skip
+def test_the_quota_of_a_nested_group_counts(tmp_path, mine, files, granted):
+    (tmp_path / "mine").write_text(mine)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert quota(tmp_path, tmp_path / "mine") == granted
 
 
 def test_a_suite_takes_as_many_cores_as_the_doctor_counts(tmp_path, monkeypatch):

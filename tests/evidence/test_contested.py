@@ -155,3 +155,12 @@ def test_a_suite_at_a_constant_rate_has_a_ranking_too(capsys):
     assert "rests on 6 tasks of 6 families at a constant rate." in page
     assert "Not in the ranking" not in page
     assert len(summary(contested(tasks), tasks)) > 20
+
+
+def test_other_pages_say_what_the_consensus_page_says_of_probes_and_its_interval():
+    told = (ROOT / "docs" / "consensus.md").read_text("utf-8")
+    probes = re.search(r"four probes, one full run \| half of what remains \| (\d+)% less", told)[1]
+    covers = re.search(r"^\| consensus \| \d+ \| (\d+)% \|", told, re.MULTILINE)[1]
+    optuna = (ROOT / "docs" / "optuna.md").read_text("utf-8")
+    assert f"took away {probes} % of what was left to gain" in optuna
+    assert f"on the recorded tasks it did in {covers} %" in optuna

@@ -10,7 +10,8 @@ import pytest
 
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
-from lrsuggest.evidence.recorded import load, response, traces
+from lrsuggest.evidence.contested import contested
+from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS, load, response, traces
 from lrsuggest.evidence.regret import OUT_OF_FOLD, contest, scorable
 from lrsuggest.resources import shipped
 
@@ -173,3 +174,71 @@ def test_people_are_scored_too(capsys):
     out = capsys.readouterr().out
     assert "leave one author out" in out
     assert "consensus" in out
+
+
+TABLES = ("tasks", "sweeps", "runs")
+
+
+@pytest.fixture(scope="module")
+def few():
+    """The first three recorded tasks' tables, as text."""
+    tables = {
+        name: pd.read_csv(shipped(f"benchmarks/recorded/{name}.csv"), dtype=str,
+                          keep_default_na=False)
+        for name in TABLES
+    }  # fmt: skip
+    kept = tables["tasks"].task[:3]
+    return {name: table[table.task.isin(kept)] for name, table in tables.items()}
+
+
+def changed(few, folder, name, column, value, rows=slice(None)):
+    for each, table in few.items():
+        if each == name:
+            table = table.copy()
+            table.loc[table.index[rows], column] = value
+        table.to_csv(folder / f"{each}.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [(name, column) for name, columns in zip(TABLES, (TASKS, SWEEPS, RUNS), strict=True)
+     for column in columns],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [slice(1), slice(None)], ids=["one", "all"])
+def test_a_blank_cell_is_read_or_told(few, tmp_path, name, column, rows):
+    from lrsuggest.report.provenance import about
+    from lrsuggest.report.story import Story
+
+    changed(few, tmp_path, name, column, "", rows)
+    try:
+        tasks = load(tmp_path)
+    except UserError as error:
+        told = str(error)
+    else:
+        told = ""
+    if told:
+        assert str(tmp_path) in told
+        return
+    assert contested(tasks[:1]) is not None
+    assert about(tasks, [], Story("t", "c", 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "says"),
+    [
+        ("tasks", "optimizer", "lion", "column optimizer, 'lion', is none of adamw, adam, sgd"),
+        ("tasks", "stage", "Frozen", "column stage, 'Frozen', is none of .*did you mean 'frozen'"),
+        ("tasks", "schedule", "cosine", "column schedule, 'cosine', is none of one_cycle, "),
+        ("tasks", "seconds", "long", "could not convert string to float: 'long'"),
+        ("sweeps", "task", "another", "has a row of the task 'another', which is not in tasks.csv"),
+        ("runs", "task", "", "has a row of the task .*, which is not in tasks.csv"),
+        ("runs", "part", "grids", "column part, 'grids', is none of grid, fine, short, slice"),
+        ("runs", "lr", "", "column lr has a value that is no rate"),
+        ("runs", "lr", "-0.1", "column lr has a value that is no rate"),
+    ],
+)
+def test_a_strange_cell_is_told_with_its_column(few, tmp_path, name, column, value, says):
+    changed(few, tmp_path, name, column, value, slice(1))
+    with pytest.raises(UserError, match=says):
+        load(tmp_path)
