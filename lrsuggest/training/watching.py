@@ -89,8 +89,7 @@ def _named_parts(value: Any) -> Iterator[tuple[str, Any]]:
             for slot in object_graph.slots(value)
             if object_graph.filled(value, slot)
         ]
-    for name, each in found:
-        yield name, each
+    yield from found
 
 
 def _few(held: Collection[Any]) -> Collection[Any]:
