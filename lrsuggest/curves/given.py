@@ -30,7 +30,7 @@ def a(value: object) -> str:
         return "None" if value is None else f"the class {value.__name__}"
     name = type(value).__name__
     said = f"{'an' if name[0] in 'AEIOUaeio' else 'a'} {name}"
-    shape = getattr(value, "shape", None)
+    shape = None if getattr(value, "is_nested", False) else getattr(value, "shape", None)
     if isinstance(shape, tuple):
         return f"{said} of shape {tuple(shape)}"
     return f"{said} of {len(value)}" if isinstance(value, list | tuple | set | dict) else said

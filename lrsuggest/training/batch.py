@@ -2,51 +2,45 @@
 
 import copy
 import dataclasses
-from collections import UserDict, defaultdict
-from collections.abc import Mapping
+import types
+from collections import UserList, deque
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from lrsuggest.training import object_graph
+
+_PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type)
+_HOLDS = (Mapping, list, tuple, set, frozenset, deque, UserList, types.SimpleNamespace)
+
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """Move every tensor of a batch to the device; what need not move is not made anew.
 
-    Containers keep their types: tuples (named ones too), lists, dicts of every sort, dataclasses.
-    Any other object that can move itself does, by its own `to(device)`; what cannot stays.
+    An object that can move itself does, by its own `to(device)`, and containers keep their types,
+    attributes and order: tuples (named ones too), lists, sets, deques, mappings of every sort,
+    namespaces, dataclasses. What can do neither stays. The batch given is never written to.
 
     Returns:
         The batch itself where all of it is on the device already.
     """
     if isinstance(batch, Tensor):
-        return batch if _there(batch, device) else batch.to(device, non_blocking=True)
+        return batch if same_device(batch.device, device) else batch.to(device, non_blocking=True)
     if isinstance(batch, PackedSequence):  # its lengths belong on the host
-        return batch if _there(batch.data, device) else batch.to(device)  # type: ignore[arg-type]
-    if isinstance(batch, Mapping):
-        return _mapping(batch, device)
-    if isinstance(batch, list | tuple):
-        parts = [to_device(part, device) for part in batch]
-        if all(new is old for new, old in zip(parts, batch, strict=True)):
-            return batch
-        if hasattr(batch, "_fields"):
-            return type(batch)(*parts)
-        if type(batch) in (list, tuple):
-            return type(batch)(parts)
-        return _filled(batch, parts)
-    if isinstance(batch, str | bytes | type(None) | int | float):
+        there = same_device(batch.data.device, device)
+        return batch if there else batch.to(device)  # type: ignore[arg-type]
+    if isinstance(batch, _PLAIN):
         return batch
-    if callable(getattr(batch, "to", None)) and not isinstance(batch, type):
-        return batch.to(device)
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        return _attributes(batch, device)
-    return batch
-
-
-def _there(tensor: Tensor, device: torch.device) -> bool:
-    """Say whether a tensor is on a device."""
-    return same_device(tensor.device, device)
+    if _moves_itself(batch):
+        return _moved_by_itself(batch, device)
+    if not _holds(batch):
+        return batch
+    if type(batch) in (list, tuple, dict) or hasattr(batch, "_fields"):
+        return _plain(batch, device)
+    return _rebuilt(batch, device)
 
 
 def same_device(one: torch.device, other: torch.device) -> bool:
@@ -60,67 +54,156 @@ def _index(device: torch.device) -> int:
     return torch.cuda.current_device()
 
 
-def _filled(batch: Any, parts: list[Any]) -> Any:
-    """Return a list or tuple of another class with new parts, its attributes kept."""
-    if isinstance(batch, list):
-        twin = copy.copy(batch)
-        twin[:] = parts
-        return twin
-    twin = tuple.__new__(type(batch), parts)
-    getattr(twin, "__dict__", {}).update(getattr(batch, "__dict__", {}))
-    return twin
+def _moves_itself(batch: Any) -> bool:
+    return callable(getattr(type(batch), "to", None))
 
 
-def _mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:
-    """Move a mapping's values; its class, order and attributes stay."""
-    moved = {key: to_device(value, device) for key, value in batch.items()}
-    if all(moved[key] is value for key, value in batch.items()):
+def _holds(batch: Any) -> bool:
+    """Say whether a batch is a container of a sort that is known."""
+    return isinstance(batch, _HOLDS) or dataclasses.is_dataclass(batch)
+
+
+def _plain(batch: Any, device: torch.device) -> Any:
+    """Move the parts of a list, a tuple or a dict of Python's own, or of a named tuple."""
+    if isinstance(batch, dict):
+        moved = {key: to_device(value, device) for key, value in batch.items()}
+        return batch if all(moved[key] is value for key, value in batch.items()) else moved
+    parts = [to_device(part, device) for part in batch]
+    if all(new is old for new, old in zip(parts, batch, strict=True)):
         return batch
-    if type(batch) is dict:
-        return moved
-    if isinstance(batch, defaultdict | UserDict) or hasattr(batch, "__setitem__"):
-        twin: Any = copy.copy(batch)
-        for key, value in moved.items():
-            twin[key] = value
+    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+
+
+def _moved_by_itself(batch: Any, device: torch.device) -> Any:
+    """Let an object move itself, or rather a copy of it: some write to themselves."""
+    held = list(_tensors(batch, set()))
+    if held and all(same_device(each.device, device) for each in held):
+        return batch
+    if not held and getattr(batch, "device", None) == device:
+        return batch
+    twin = _copied(batch, {id(each): each for each in held})
+    try:
+        moved = twin.to(device)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        if held:
+            raise
+        return batch  # its `to` is of another sort, between units say
+    return twin if moved is None else moved
+
+
+def _copied(batch: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy of an object, with the tensors that the memo has for its own."""
+    if hasattr(type(batch), "__copy__"):
+        return copy.copy(batch)
+    try:
+        return copy.deepcopy(batch, memo)
+    except Exception:  # some part cannot be copied
+        return copy.copy(batch)
+
+
+def _rebuilt(batch: Any, device: torch.device) -> Any:
+    """Return a container of any sort with its tensors moved, all else in it as it is."""
+    memo: dict[int, Any] = {}
+    if not _survey(batch, device, memo, {id(batch)}):
+        return batch
+    try:
+        # What the memo has takes the place of what is met.
+        return copy.deepcopy(batch, memo)
+    except Exception:  # such as a view of a dict, or what is built by other arguments
+        if not isinstance(batch, Mapping | tuple):
+            return batch
+    if isinstance(batch, tuple):
+        twin = tuple.__new__(type(batch), [memo.get(id(part), part) for part in batch])
+        getattr(twin, "__dict__", {}).update(getattr(batch, "__dict__", {}))
         return twin
-    if callable(getattr(batch, "to", None)):
-        return batch.to(device)  # type: ignore[attr-defined]
+    moved = {key: to_device(value, device) for key, value in batch.items()}
     try:
         return type(batch)(moved)  # type: ignore[call-arg]
     except TypeError:
         return moved
 
 
-def _attributes(batch: Any, device: torch.device) -> Any:
-    """Move a dataclass's fields; a copy of it where one has moved."""
-    old = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    moved = {name: to_device(value, device) for name, value in old.items()}
-    if all(moved[name] is old[name] for name in old):
-        return batch
-    twin = copy.copy(batch)
-    for name, value in moved.items():
-        object.__setattr__(twin, name, value)  # frozen ones too
-    return twin
+def _survey(batch: Any, device: torch.device, memo: dict[int, Any], met: set[int]) -> bool:
+    """Note for each part of a container what is to stand in its place; say if one has moved."""
+    found = False
+    for part in _parts(batch):
+        if isinstance(part, _PLAIN) or id(part) in met:
+            continue
+        met.add(id(part))
+        itself = isinstance(part, Tensor | PackedSequence) or _moves_itself(part)
+        if _holds(part) and not itself:
+            found |= _survey(part, device, memo, met)
+        else:
+            memo[id(part)] = to_device(part, device)
+            found |= memo[id(part)] is not part
+    return found
+
+
+def _parts(batch: Any) -> list[Any]:
+    """Return what an object holds: items or values, and attributes."""
+    held: list[Any] = []
+    if isinstance(batch, Mapping):
+        held += batch.values()
+    elif isinstance(batch, list | tuple | set | frozenset | deque | UserList):
+        held += batch
+    held += getattr(batch, "__dict__", {}).values()
+    slots = object_graph.slots(batch)
+    return held + [each.__get__(batch) for each in slots if object_graph.filled(batch, each)]
+
+
+def _tensors(batch: Any, met: set[int]) -> Iterator[Tensor]:
+    """Yield the tensors that an object holds, in whatever it holds."""
+    if isinstance(batch, Collection) and len(batch) > object_graph.MOST_ITEMS:
+        return  # no batch, but something that it knows
+    for part in _parts(batch):
+        if isinstance(part, Tensor):
+            yield part
+        elif not isinstance(part, _PLAIN) and id(part) not in met:
+            met.add(id(part))
+            yield from _tensors(part, met)
 
 
 def count(batch: Any) -> int:
-    """Return how many examples a batch holds, by its first tensor's first axis; 1 without any."""
-    return _count(batch) or 1
+    """Return how many examples a batch holds; 1 where nothing tells.
+
+    The first axis of a tensor that is a part by itself tells, then a list of dicts with the same
+    names or of tensors of unlike length, as in detection, then tensors further in.
+    """
+    return _count(batch, set()) or 1
 
 
-def _count(batch: Any) -> int | None:
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 1
+def _count(batch: Any, met: set[int]) -> int | None:
     if isinstance(batch, PackedSequence):
         return int(batch.batch_sizes[0])
-    if isinstance(batch, str | bytes):
+    if isinstance(batch, Tensor):
+        return batch.size(0) if batch.is_nested or batch.ndim else 1
+    if isinstance(batch, _PLAIN) or id(batch) in met:
         return None
+    met.add(id(batch))
     if isinstance(getattr(batch, "num_graphs", None), int):
         return int(batch.num_graphs)
-    if isinstance(batch, Mapping):
-        parts = list(batch.values())
-    elif hasattr(type(batch), "__iter__") and not dataclasses.is_dataclass(batch):
-        parts = list(batch)
-    else:
-        parts = list(getattr(batch, "__dict__", {}).values())
-    return next((n for part in parts if (n := _count(part)) is not None), None)
+    parts = _parts(batch)
+    if isinstance(batch, list | tuple) and _alike(batch):
+        return len(batch)
+    near = [each for each in parts if isinstance(each, Tensor | PackedSequence)]
+    near.sort(key=lambda each: isinstance(each, Tensor) and not each.is_nested and not each.ndim)
+    lists = [each for each in parts if isinstance(each, list) and (_alike(each) or _unlike(each))]
+    if near:
+        return _count(near[0], met)
+    if lists:
+        return len(lists[0])
+    return next((n for part in parts if (n := _count(part, met)) is not None), None)
+
+
+def _alike(parts: Collection[Any]) -> bool:
+    """Say whether parts are dicts with the same names, so an example each."""
+    if not parts or not all(isinstance(each, Mapping) for each in parts):
+        return False
+    return len({frozenset(each) for each in parts}) == 1
+
+
+def _unlike(parts: Collection[Any]) -> bool:
+    """Say whether parts are tensors of unlike length, so an example each."""
+    if not all(isinstance(each, Tensor) and not each.is_nested for each in parts):
+        return False
+    return len({each.shape[:1] for each in parts}) > 1

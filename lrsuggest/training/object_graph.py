@@ -4,6 +4,7 @@ Nobody knows the parts of what a person trains: a loss in a closure, an average 
 generator in the sampler of a dataset's subset. So everything that is reached from it is met, once.
 """
 
+import dis
 import functools
 import sys
 import types
@@ -33,12 +34,14 @@ _FUNCTIONS = (
     functools._lru_cache_wrapper,
 )  # fmt: skip
 _OWN = (nn.Module, torch.optim.Optimizer)
-_LOOSE = (Dataset, DataLoader, Sampler, *_FUNCTIONS)
+_DATA = (Dataset, DataLoader)
+STATE, LED, DATA = range(3)  # how something was reached
 # Other objects of Python's own are closed.
 _OPEN_STANDARD = {"argparse", "collections", "types"}
 # What compiled code keeps for itself.
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.fx", "torch.jit")
-# What holds a thread, a queue or a process is at work elsewhere too, and not for us to rewind.
+# What is a thread, a queue or a process is at work elsewhere too, and not for us to rewind; nor is
+# a package's object that holds one (a logger, a proxy).
 _AT_WORK = {
     "threading", "queue", "_queue", "socket", "_socket", "concurrent", "asyncio", "subprocess",
     "multiprocessing",
@@ -51,43 +54,58 @@ def walk(
     data: Iterable[object] = (),
     closed: tuple[type, ...] = (),
     skip: Iterable[object] = (),
-) -> Iterator[tuple[Any, bool]]:
-    """Yield everything reached from the roots once, and whether it was reached loosely.
+) -> Iterator[tuple[Any, int]]:
+    """Yield everything reached from the roots once, and how it was reached.
 
-    Loosely: from `data`, datasets, loaders or functions, where a million examples may lie; these
-    come last. Modules and optimizers are never loose, nor what they hold.
+    First comes what is state by itself (`STATE`), then what functions and samplers lead to
+    (`LED`), then what datasets and loaders lead to, where a million examples may lie (`DATA`).
+    Modules and optimizers are state wherever they lie, and so is what they hold.
 
     Args:
         roots: where to begin.
-        data: roots too, loose from the beginning.
+        data: roots too, examples from the beginning.
         closed: classes whose instances are neither met nor entered.
         skip: objects that are neither met nor entered.
     """
     closed = (*_CLOSED, *closed)
     # The objects too, so that no address is used twice.
     met: dict[int, object] = {id(each): each for each in skip}
-    own, loose = list(roots), deque(data)
-    examples = {id(each) for each in loose}
+    ahead: tuple[deque[Any], ...] = (deque(roots), deque(), deque(data))
+    examples = {id(each) for each in ahead[DATA]}
     left = _MOST_ITEMS_IN_ALL
-    while own or loose:
-        loosely = not own
-        value = loose.popleft() if loosely else own.pop()
+    while any(ahead):
+        came = next(reach for reach, each in enumerate(ahead) if each)
+        value = ahead[came].popleft() if came else ahead[came].pop()
         if type(value) in _LEAVES or id(value) in met or isinstance(value, closed):
             continue
-        ours = isinstance(value, _OWN)
-        if not (loosely or ours) and (isinstance(value, _LOOSE) or id(value) in examples):
-            loose.append(value)
+        reach = _reach(value, came, examples)
+        if reach > came:  # its turn comes when all that is nearer has been met
+            ahead[reach].append(value)
             continue
         met[id(value)] = value
-        yield value, loosely and not ours
+        if isinstance(value, DataLoader | Sampler):  # a plain list may be the dataset
+            held = vars(value)
+            examples |= {id(held[name]) for name in ("dataset", "data_source") if name in held}
+        yield value, reach
         if isinstance(value, dict | list | tuple | set | frozenset | deque):
-            if loosely:
+            if reach != STATE:
                 left -= len(value)
-            held = items(value) if len(value) <= MOST_ITEMS and left >= 0 else []
-            held += _attributes(value)
+            leads = items(value) if len(value) <= MOST_ITEMS and left >= 0 else []
+            leads += _attributes(value)
         else:
-            held = _held(value)
-        (loose if loosely and not ours else own).extend(held)
+            leads = _held(value)
+        ahead[reach].extend(leads)
+
+
+def _reach(value: Any, came: int, examples: set[int]) -> int:
+    """Return how something counts as reached, wherever it came from."""
+    if isinstance(value, _OWN):
+        return STATE
+    if isinstance(value, Sampler):
+        return LED
+    if isinstance(value, _DATA) or id(value) in examples:
+        return DATA
+    return max(came, LED) if isinstance(value, _FUNCTIONS) else came
 
 
 def items(value: Any) -> list[Any]:
@@ -149,23 +167,27 @@ def namespaces(function: types.FunctionType) -> list[tuple[dict[str, Any], set[s
     space = function.__globals__
     if _installed(space.get("__name__", "")):
         return []
-    names = _names(function.__code__)
-    found = [(space, names)]
-    for name in names:
+    named, names = _names(function.__code__)
+    found = [(space, set(named))]
+    for name in named:
         module = space.get(name)
         if isinstance(module, types.ModuleType) and not _installed(module.__name__):
-            found.append((vars(module), names))
+            found.append((vars(module), set(names)))
     return found
 
 
 @functools.lru_cache(4096)
-def _names(code: types.CodeType) -> set[str]:
-    """Return the names in some code, and in that of functions within it."""
+def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the globals that some code names, and all names in it, functions within included."""
+    made = dis.get_instructions(code)
+    named = {each.argval for each in made if each.opname.endswith(("_GLOBAL", "_NAME"))}
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _names(constant)
-    return names
+            within = _names(constant)
+            named |= within[0]
+            names |= within[1]
+    return frozenset(named), frozenset(names)
 
 
 def empty(cell: types.CellType) -> bool:
@@ -206,12 +228,17 @@ def _attributes(value: Any) -> list[Any]:
 
 def attributes(value: Any) -> dict[str, Any] | None:
     """Return an object's own `__dict__`; None where it has none, or is not to be entered."""
-    if not _is_open(type(value)):  # type: ignore[arg-type]
+    if not is_entered(type(value)):  # type: ignore[arg-type]
         return None
     try:
         held: dict[str, Any] = object.__getattribute__(value, "__dict__")
     except AttributeError:
         return None
+    if _at_work(type(value)):  # type: ignore[arg-type]
+        return None
+    # A person's own object stays, and what takes part in training: the thread alone is left out.
+    if isinstance(value, (*_OWN, *_DATA, Sampler)) or is_own(type(value)):
+        return held
     if any(_at_work(type(each)) for each in held.values()):  # type: ignore[arg-type]
         return None
     return held
@@ -224,7 +251,7 @@ def slots(value: Any) -> list[types.MemberDescriptorType]:
 
 @functools.lru_cache(4096)
 def _slots(kind: type) -> list[types.MemberDescriptorType]:
-    if not _is_open(kind):
+    if not is_entered(kind):
         return []
     return [
         each
@@ -245,7 +272,7 @@ def filled(value: Any, slot: types.MemberDescriptorType) -> bool:
 
 
 @functools.lru_cache(4096)
-def _is_open(kind: type) -> bool:
+def is_entered(kind: type) -> bool:
     """Say whether objects of a class are entered by their attributes."""
     if issubclass(kind, type):
         return False

@@ -1,10 +1,12 @@
 """Whatever is done to what can be reached, it is put back."""
 
+import argparse
 import collections
 import copy
 import random
 import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,14 +142,30 @@ def test_a_loader_keeps_its_generator_its_workers_and_its_dataset():
 
 
 def test_what_is_at_work_elsewhere_is_left_alone():
-    root = Thing(thread=threading.Thread(target=print), items=[1])
     closed = Thing(items=[1])
-    with Kept(Thing(root=root), model=nn.Linear(1, 1)):
-        root.items.append(2)
-    assert root.items == [1, 2]
+    logger = argparse.Namespace(worker=threading.Thread(target=print), items=[1])
+    with Kept(Thing(logger=logger), model=nn.Linear(1, 1)):
+        logger.items.append(2)
+    assert logger.items == [1, 2]
     with Kept(closed, model=nn.Linear(1, 1), closed=(Thing,)):
         closed.items.append(2)
     assert closed.items == [1, 2]
+
+
+def test_beside_a_thread_a_persons_own_object_is_put_back():
+    thread, pool = threading.Thread(target=print), ThreadPoolExecutor(1)
+    root = Thing(thread=thread, items=[1], stop=threading.Event(), pool=pool)
+    module = nn.Dropout()
+    module.lock, module.calls = threading.Lock(), 0
+    with Kept(root, module):
+        root.items.append(2)
+        root.thread = None
+        module.calls = 3
+        root.stop.set()
+    assert root.items == [1]
+    assert root.thread is thread
+    assert root.stop.is_set()  # others may wait for it
+    assert not module.calls
 
 
 def test_namespaces_and_counters_are_entered():

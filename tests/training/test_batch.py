@@ -1,7 +1,9 @@
 """A batch arrives in the model as the loader gave it."""
 
-from collections import OrderedDict, UserDict, defaultdict, namedtuple
+from collections import OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import torch
@@ -49,6 +51,69 @@ def noted(**held):
     return batch
 
 
+class Row(Mapping):
+    """A mapping that is only read, with an attribute."""
+
+    def __init__(self, held, note):
+        self._held, self.note = dict(held), note
+
+    def __getitem__(self, key):
+        return self._held[key]
+
+    def __iter__(self):
+        return iter(self._held)
+
+    def __len__(self):
+        return len(self._held)
+
+
+class Table(Row, MutableMapping):
+    """One that is written, and keeps its items in a dict within."""
+
+    def __setitem__(self, key, value):
+        self._held[key] = value
+
+    def __delitem__(self, key):
+        del self._held[key]
+
+
+class InPlace:
+    """Moves its own tensors and returns nothing, as detectron's lists do."""
+
+    def __init__(self):
+        self.x, self.parts = t(), {"y": t()}
+
+    def to(self, device):
+        self.x = self.x.to(device)
+        self.parts["y"] = self.parts["y"].to(device)
+
+
+class ReturnsItself(InPlace):
+    def to(self, device):
+        super().to(device)
+        return self
+
+
+class MadeAnew(InPlace):
+    def to(self, device):
+        twin = type(self)()
+        InPlace.to(twin, device)
+        return twin
+
+
+class Length:
+    """A quantity whose `to` is between units."""
+
+    def to(self, unit):
+        raise ValueError(f"no unit {unit}")
+
+
+@dataclass(slots=True, frozen=True)
+class Tight:
+    x: torch.Tensor
+    n: int
+
+
 def t():
     return torch.ones(3, 2)
 
@@ -66,6 +131,18 @@ BATCHES = {
     "dataclass": lambda: Example(t(), ["a"]),
     "graph": lambda: Graph(t()),
     "nested": lambda: {"a": (Pair(t(), [t()]), "b")},
+    "row": lambda: Row({"a": t()}, "kept"),
+    "table": lambda: Table({"a": t()}, "kept"),
+    "view": lambda: MappingProxyType({"a": t()}),
+    "in place": InPlace,
+    "returns itself": ReturnsItself,
+    "made anew": MadeAnew,
+    "unit": lambda: (t(), Length()),
+    "deque": lambda: deque([t()], maxlen=3),
+    "user list": lambda: UserList([t()]),
+    "set": lambda: {t()},
+    "space": lambda: SimpleNamespace(x=t(), names=["a"]),
+    "tight": lambda: Tight(t(), 3),
 }
 
 
@@ -80,13 +157,15 @@ def parts(batch):
         yield batch
     elif isinstance(batch, PackedSequence):
         yield batch.data
-    elif isinstance(batch, dict | UserDict):
+    elif isinstance(batch, Mapping):
         for each in batch.values():
             yield from parts(each)
-    elif isinstance(batch, list | tuple):
+    elif isinstance(batch, list | tuple | set | deque | UserList):
         for each in batch:
             yield from parts(each)
-    elif isinstance(batch, Example | Graph):
+    elif isinstance(batch, InPlace):
+        yield from (batch.x, batch.parts["y"])
+    elif isinstance(batch, Example | Graph | SimpleNamespace | Tight):
         yield batch.x
 
 
@@ -105,6 +184,11 @@ def test_names_attributes_order_and_other_things_stay():
     assert list(to_device(OrderedDict(b=t(), a=t()), AWAY)) == ["b", "a"]
     assert to_device(defaultdict(list, a=t()), AWAY).default_factory is list
     assert to_device(Pair(t(), "x"), AWAY).y == "x"
+    assert to_device(Row({"a": t()}, "kept"), AWAY).note == "kept"
+    assert to_device(deque([t()], maxlen=3), AWAY).maxlen == 3
+    assert to_device((t(), "x", length := Length()), AWAY)[2] is length
+    picture = object()
+    assert to_device(SimpleNamespace(x=t(), of=picture), AWAY).of is picture
     box = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(2, 2))
     assert to_device([box], HERE)[0] is box
 
@@ -136,6 +220,16 @@ def test_how_many_examples():
     assert count(Graph(torch.ones(9))) == 2
     assert count(UserDict(x=torch.ones(6))) == 6
     assert count(["a", "b"]) == 1
+    assert count(Tight(torch.ones(4, 2), 3)) == 4
+    assert count(SimpleNamespace(x=torch.ones(4, 2))) == 4
+    pictures = [torch.ones(3, 8, 8)] * 2
+    assert count((pictures, [{"boxes": torch.ones(1, 4)}] * 2)) == 2
+    assert count((pictures, torch.zeros(2))) == 2
+    assert count([{"image": pictures[0], "id": 1}] * 5) == 5
+    assert count(([torch.ones(7, 4), torch.ones(9, 4)], [torch.ones(3), torch.ones(5)])) == 2
+    assert count([{"x": torch.ones(6)}, {"y": torch.ones(6)}]) == 6  # inputs and targets
+    assert count(([torch.ones(6, 1), torch.ones(6, 2)], torch.ones(6))) == 6  # two inputs
+    assert count({"temperature": torch.ones(()), "x": torch.ones(8)}) == 8
 
 
 def test_devices_are_compared_whole():
