@@ -9,9 +9,9 @@ import numpy as np
 
 from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.doubts import Seen
 from lrsuggest.curves.given import a, number, shown, whole
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.given import seed as checked
+from lrsuggest.curves.heuristics import FEWEST_POINTS, Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, UserError
@@ -99,8 +99,8 @@ def suggest_lr(
         raise UserError(_several(x, more))
     context = Context(optimizer, stage, train_steps, batch_size, schedule)
     asked(heuristic, fallback)
-    whole("replicates", replicates, 1)
-    whole("probes", probes, 0)
+    replicates = whole("replicates", replicates, 1)
+    probes = whole("probes", probes, 0)
     if isinstance(x, Curve):
         for name, value, needless in (
             ("replicates", replicates, 1), ("probes", probes, 0), ("progress", progress, False),
@@ -120,9 +120,11 @@ def suggest_lr(
         raise UserError(
             f"probe_steps={shown(probe_steps)} says how long probes are; give probes too"
         )
-    if seed is not None:
-        seed = whole("seed", seed, None)
+    seed = checked(seed, replicates - 1)
+    if steps is not None:
+        steps = whole("steps", steps, FEWEST_POINTS)  # no reading can do with fewer
     from lrsuggest.training import checks, probe
+    from lrsuggest.training.seen import seen as shown_by
     from lrsuggest.training.sweep import grid, lr_find
 
     start = _START if start is None else start
@@ -138,7 +140,7 @@ def suggest_lr(
             batch_size or learner.batch_size,
             schedule,
         )
-        seen = _seen(learner, told=optimizer is not None)
+        seen = shown_by(learner, optimizer)
         if steps is None:
             steps = min(_STEPS, max(_FEWEST_STEPS, context.train_steps or _STEPS))
         each = probe.length(probes, probe_steps, context.train_steps, steps) if probes else 0
@@ -146,6 +148,8 @@ def suggest_lr(
             probe.cost(learner, probes * each, probes if learner.valid is not None else 0),
             sweep_steps=replicates * len(grid(start, last, steps, furthest)),
         )
+        if probes and learner.valid is not None:
+            probe.rehearse(learner)
         if progress and (probes or replicates > 1):
             _announce(planned)
         sweeps = [
@@ -186,28 +190,6 @@ def suggest_lr(
             seed=seed,
             progress=progress,
         )
-
-
-def _seen(learner: "Learner", *, told: bool) -> Seen:
-    """Return what a learner shows of itself; warn of weights that its optimizer leaves out.
-
-    Args:
-        learner: what is to be swept.
-        told: whether the caller has named the optimizer.
-    """
-    from lrsuggest.training.detection import outside
-
-    layers = learner.layers
-    left = outside(learner.model, (p for group in learner.grouped() for p in group))
-    if left:
-        warnings.warn(
-            f"trainable weights are in no group of the optimizer ({len(left)}, {left[0]} first): "
-            "add them, or hold them with requires_grad_(False)",
-            LrsuggestWarning,
-            stacklevel=3,
-        )
-    unrecorded = None if told else learner.optimizer_kind.unrecorded
-    return Seen(unrecorded, layers.held, layers.all, learner.continued, tuple(left))
 
 
 def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
@@ -271,6 +253,10 @@ def _lent(x: Any, batches: Any, valid: Any) -> "AbstractContextManager[Learner]"
         return lent
     from lrsuggest.training.learner import Learner
 
+    if isinstance(x, list) and any(adapter(each) is not None for each in x):
+        raise UserError(
+            f"suggest_lr takes Lightning's (trainer, module) in round brackets; got {a(x)}"
+        )
     if not isinstance(x, Learner):
         raise UserError(f"suggest_lr takes {_TAKEN}, not {_kind(x)}; wrap any other {_WRAP}")
     for name, given in (("batches", batches), ("valid", valid)):

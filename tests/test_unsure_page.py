@@ -24,8 +24,14 @@ def worded(node):
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join("…" if isinstance(p, ast.FormattedValue) else p.value for p in node.values)
+        return "".join(_part(each) for each in node.values)
     return None
+
+
+def _part(node):
+    if isinstance(node, ast.Constant):
+        return node.value
+    return "are" if ast.unparse(node.value).startswith("_are(") else "…"
 
 
 def doubts():

@@ -27,6 +27,7 @@ from lrsuggest.training.detection import Kind
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.object_graph import walk
 from lrsuggest.training.precision import Precision
+from lrsuggest.training.seen import mixes
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong
@@ -116,6 +117,12 @@ class FastaiLearner(Learner):
         """What the optimizer is: torch's within an OptimWrapper, or one of fastai's own."""
         wrapped = isinstance(self.optimizer, torch.optim.Optimizer)
         return super().optimizer_kind if wrapped else kind_of(self._opt)
+
+    @property
+    def beside(self) -> list[str]:
+        """As `Learner.beside`; callbacks that mix examples too."""
+        mixing = (name for each in self._acting for name in mixes(each))
+        return sorted({*super().beside, *mixing})
 
     @property
     def detected_stage(self) -> str | None:
@@ -236,7 +243,7 @@ class FastaiLearner(Learner):
             fit.training = training
         return fit.loss_grad, fit.pred, fit.yb
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, most: int | None = None) -> dict[str, float]:
         """Return the mean validation loss as "loss", the callbacks told as fastai tells them.
 
         Raises:
@@ -244,13 +251,13 @@ class FastaiLearner(Learner):
         """
         if self._fit is None:
             with self.training():
-                return self.evaluate()
+                return self.evaluate(most)
         fit = self._fit
         fit("after_train")
         fit.dl = self.valid
         fit("before_validate")
         try:
-            return super().evaluate()
+            return super().evaluate(most)
         finally:
             fit.dl = self.batches
             fit("before_train")

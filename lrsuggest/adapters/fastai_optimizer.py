@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lrsuggest.training.detection import Kind, odd_sgd
+from lrsuggest.training.detection import Kind, odd
 
 
 def kinds(thing: object) -> set[str]:
@@ -72,11 +72,13 @@ def kind_of(opt: Any) -> Kind:
         return Kind(None, type(opt).__name__)
     steps = {getattr(step, "func", step).__name__ for step in opt.cbs}
     if "adam_step" in steps:
-        return Kind("adamw" if "weight_decay" in steps else "adam")
+        name = "adamw" if "weight_decay" in steps else "adam"
+        settings = [{"betas": (hypers.get("mom", 0.0),), **hypers} for hypers in opt.hypers]
+        return Kind(name, odd(name, settings))
     if not steps & {"sgd_step", "momentum_step"}:
         made = sorted(step.removesuffix("_step") for step in steps if step.endswith("_step"))
         return Kind(None, " and ".join(made) or "an optimizer of its own")
-    return Kind("sgd", odd_sgd([{"momentum": hypers.get("mom", 0.0)} for hypers in opt.hypers]))
+    return Kind("sgd", odd("sgd", [{"momentum": hypers.get("mom", 0.0)} for hypers in opt.hypers]))
 
 
 @contextlib.contextmanager

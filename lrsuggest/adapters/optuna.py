@@ -1,6 +1,6 @@
 """A suggestion handed to an Optuna study."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrsuggest.curves.given import a, number, shown
 from lrsuggest.curves.suggestion import Suggestion
@@ -48,6 +48,9 @@ def to_optuna(
             f"to_optuna takes the suggestion first, not {a(suggestion)}: "
             "to_optuna(suggestion, trial)"
         )
+    if not isinstance(name, str) or not name:
+        raise UserError(f"name must be the parameter's, such as 'lr'; got {shown(name)}")
+    low, high = _range(fallback) if fallback is not None else (None, None)
     if isinstance(trial, Study):
         rate = float(suggestion)
         trial.enqueue_trial({name: rate}, skip_if_exists=True)
@@ -57,16 +60,25 @@ def to_optuna(
             f"to_optuna takes an Optuna trial or study, not {a(trial)}: "
             "to_optuna(suggestion, trial)"
         )
-    low, high = suggestion.low, suggestion.high
+    if suggestion.low is not None and suggestion.high is not None:
+        low, high = suggestion.low, suggestion.high
     if low is None or high is None:
-        if fallback is None:
-            raise NoSuggestion(
-                f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
-                "fallback=(lowest, highest) to search a range of your own."
-            )
-        if not isinstance(fallback, tuple | list) or len(fallback) != 2:
-            raise UserError(f"fallback must be (lowest, highest) rate; got {shown(fallback)}")
-        low, high = (number("fallback", end) for end in fallback)
-        if not low < high:
-            raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
+        raise NoSuggestion(
+            f"there is no interval to search: {' '.join(suggestion.reasons)} Give "
+            "fallback=(lowest, highest) to search a range of your own."
+        )
     return trial.suggest_float(name, low, high, log=True)
+
+
+def _range(fallback: Any) -> tuple[float, float]:
+    """Return a fallback's ends as floats.
+
+    Raises:
+        UserError: it is no range.
+    """
+    if not isinstance(fallback, tuple | list) or len(fallback) != 2:
+        raise UserError(f"fallback must be (lowest, highest) rate; got {shown(fallback)}")
+    low, high = (number("fallback", end) for end in fallback)
+    if not low < high:
+        raise UserError(f"fallback must satisfy 0 < lowest < highest; got {low:g} to {high:g}")
+    return low, high

@@ -135,7 +135,9 @@ def fit(job: Job, learner: Learner) -> Fit:
     """Train as a run's job says."""
     train = fit_constant if job.schedule == "constant" else fit_one_cycle
     top: float | slice = slice(*job.rates) if len(job.rates) > 1 else job.rates[0]
-    return train(learner, top, steps=job.steps, evaluations=job.looks, seed=job.seed)
+    return train(
+        learner, top, steps=job.steps, evaluations=min(job.looks, job.steps), seed=job.seed
+    )
 
 
 def halves(learner: Learner, job: Job, prepared: Path) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrsuggest.curves.given import a
 from lrsuggest.errors import UserError
 from lrsuggest.writing import output
 
@@ -41,13 +42,54 @@ _SENTENCES = {
 
 def _frozen(values: ArrayLike, name: str) -> Floats:
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = np.array(_detached(values), dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
         raise UserError(f"{name} must hold numbers only; got {values!r:.80}") from None
     if array.ndim != 1:
         raise UserError(f"{name} must be one-dimensional; its shape is {array.shape}")
     array.flags.writeable = False
     return array
+
+
+def _detached(values: Any) -> Any:
+    """Return values that torch still keeps for gradients, or on a device, as plain numbers."""
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        # numpy has no bfloat16.
+        return values.double().numpy() if hasattr(values, "double") else values
+    if isinstance(values, list | tuple) and any(hasattr(each, "detach") for each in values):
+        return [_detached(each) for each in values]
+    return values
+
+
+def _flags(skipped: Any, n: int) -> NDArray[np.bool_]:
+    """Return which steps were skipped.
+
+    Raises:
+        UserError: it is no yes or no (or 1 or 0) for each step.
+    """
+    try:
+        found = np.asarray(_detached(skipped))
+        right = found.ndim == 1 and bool(np.isin(found, (0, 1)).all())
+    except (TypeError, ValueError, RuntimeError):
+        right = False
+    if not right:
+        raise UserError(
+            f"skipped must say True or False for each step, or be left out; got {skipped!r:.80}"
+        )
+    if len(found) != n:
+        raise UserError(f"skipped must be as long as lr; they hold {len(found)} and {n} values")
+    return found.astype(bool)
+
+
+def yes_or_no(name: str, value: object) -> None:
+    """Refuse what is not True or False.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} must be True or False; got {value!r:.80}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +138,8 @@ class Curve:
             raise UserError(
                 f"lr must rise from step to step; {rates[at]:g} is followed by {rates[at + 1]:g}"
             )
-        skips = np.zeros(len(rates), bool) if skipped is None else np.array(skipped, dtype=bool)
-        if skips.shape != rates.shape:
-            raise UserError(
-                f"skipped must be as long as lr; they hold {len(skips)} and {len(rates)} values"
-            )
+        yes_or_no("smoothed", smoothed)
+        skips = np.zeros(len(rates), bool) if skipped is None else _flags(skipped, len(rates))
         skips.flags.writeable = False
         try:
             end = Ended(ended)
@@ -148,6 +187,11 @@ class Curve:
         Raises:
             UserError: the text is no such curve.
         """
+        if not isinstance(text, str):
+            raise UserError(
+                f"from_json reads the text that to_json wrote; got {a(text)}: read a file first, "
+                "Path(...).read_text()"
+            )
         try:
             data = json.loads(text.removeprefix("\ufeff"))
             lr, loss, places = data["lr"], data["loss"], data["skipped"]

@@ -26,6 +26,7 @@ class Seen:
         layers: how many it has.
         continued: True where its training went on before; None where nothing tells.
         outside: names of trainable weights that are in no group of the optimizer.
+        beside: methods of training that no recorded task had, such as MixUp.
     """
 
     optimizer: str | None = None
@@ -33,6 +34,7 @@ class Seen:
     layers: int = 0
     continued: bool | None = None
     outside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def holds_much(self) -> bool:
@@ -113,20 +115,20 @@ def _of_the_sweeps(picks: Sequence[float | None]) -> list[str]:
 
 def _of_the_training(context: Context, seen: Seen) -> list[str]:
     reasons: list[str] = []
-    if seen.optimizer is not None:
+    for named in (*filter(None, [seen.optimizer]), *seen.beside):
         reasons.append(
-            f"No recorded task trained with {seen.optimizer}, so how well a curve tells its rate "
+            f"No recorded task trained with {named}, so how well a curve tells its rate "
             "is not known."
         )
     steps, (short, long) = context.train_steps, LENGTHS
     if steps is not None and not short <= _FAR * steps <= _FAR**2 * long:
         reasons.append(
-            f"A training of {steps} steps is far from the recorded ones, of {short} to {long}."
+            f"A training of {_steps(steps)} is far from the recorded ones, of {short} to {long}."
         )
     if seen.holds_much and context.stage != "frozen":
         reasons.append(
-            f"{seen.held} of {seen.layers} weight layers are held, though the stage is not frozen: "
-            "no recorded task trained so."
+            f"{seen.held} of {seen.layers} weight layers {_are(seen.held)} held, though the stage "
+            "is not frozen: no recorded task trained so."
         )
     if context.stage in ("frozen", "unfrozen", "finetune"):
         reasons.append(
@@ -149,3 +151,11 @@ def _of_the_training(context: Context, seen: Seen) -> list[str]:
             f"{seen.outside[0]} first): add them, or hold them with requires_grad_(False)."
         )
     return reasons
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _steps(n: int) -> str:
+    return "1 step" if n == 1 else f"{n} steps"

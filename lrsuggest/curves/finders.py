@@ -13,12 +13,14 @@ pytorch-ignite 0.5.5 (handlers/lr_finder.py, _log_lr_and_loss).
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.given import shown
 from lrsuggest.errors import UserError
 
 _LIGHTNING_BETA = 0.98  # not to be chosen there
@@ -94,8 +96,8 @@ def taken_apart(average: Floats, beta: float, ahead: int = 0) -> Floats:
 
 def _mixed_apart(average: Floats, share: float) -> Floats:
     """Return the losses behind average(k) = share loss(k) + (1 - share) average(k - 1)."""
-    if not 0 <= share < 1:
-        raise UserError(f"smooth_f must lie in 0 to 1, as in range_test; got {share:g}")
+    if not isinstance(share, Real) or not 0 <= float(share) < 1:
+        raise UserError(f"smooth_f must lie in 0 to 1, as in range_test; got {shown(share)}")
     if share == 0:  # there it stands for no smoothing
         return average
     with np.errstate(invalid="ignore"):  # after an infinity nothing can be told

@@ -3,6 +3,8 @@
 import difflib
 import operator
 from collections.abc import Collection
+from contextlib import suppress
+from decimal import Decimal
 from numbers import Real
 from typing import Any, SupportsIndex
 
@@ -45,9 +47,11 @@ def number(name: str, value: Any, wanted: str = "positive and finite") -> float:
     """
     if isinstance(value, NoNumber):
         return float(value)
-    plain = value.item() if getattr(value, "ndim", None) == 0 else value
-    if isinstance(plain, Real) and not isinstance(plain, bool) and 0 < float(plain) < np.inf:
-        return float(plain)
+    plain = _plain(value)
+    if isinstance(plain, Real | Decimal) and not isinstance(plain, bool):
+        with suppress(OverflowError):
+            if 0 < (found := float(plain)) < np.inf:
+                return found
     mend = ": write it without quotes" if isinstance(value, str) and _reads(float, value) else ""
     raise UserError(f"{name} must be {wanted}; got {shown(value)}{mend}")
 
@@ -64,14 +68,36 @@ def whole(name: str, value: Any, least: int | None, *, or_none: bool = False) ->
     Raises:
         UserError: it is no whole number, or too small.
     """
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool | np.ndarray):
-        found = operator.index(value)
-        if least is None or found >= least:
-            return found
+    plain = _plain(value)
+    if isinstance(plain, SupportsIndex) and not isinstance(plain, bool) and not _shape(plain):
+        with suppress(TypeError):  # arrays and tensors have `__index__`, whatever they hold
+            found = operator.index(plain)
+            if least is None or found >= least:
+                return found
     wanted = "a whole number" + ("" if least is None else f" of at least {least}")
     raise UserError(
-        f"{name} must be {wanted}{', or None' * or_none}; got {shown(value)}{_as_whole(value)}"
+        f"{name} must be {wanted}{', or None' * or_none}; got {shown(plain)}{_as_whole(plain)}"
     )
+
+
+def seed(value: Any, more: int = 0) -> int | None:
+    """Return a seed as an int, None as it is.
+
+    Args:
+        value: what was given.
+        more: how many seeds after it are needed too.
+
+    Raises:
+        UserError: torch takes no such seed.
+    """
+    if value is None:
+        return None
+    found = whole("seed", value, None)
+    low, high = -(2**63), 2**64 - 1  # torch.manual_seed's
+    if not low <= found <= high - more:
+        least = f" with the {more} after it" if more else ""
+        raise UserError(f"seed must lie in -2**63 to 2**64 - 1{least}; got {found}")
+    return found
 
 
 def one_of(name: str, value: object, known: Collection[str], says: str = "") -> None:
@@ -88,9 +114,18 @@ def one_of(name: str, value: object, known: Collection[str], says: str = "") -> 
     raise UserError(said + hint)
 
 
+def _plain(value: Any) -> Any:
+    """Return what an array or tensor without axes holds."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _shape(value: Any) -> Any:
+    return getattr(value, "shape", None)
+
+
 def _as_whole(value: Any) -> str:
     """Say how to write a number that is whole but not written so."""
-    if isinstance(value, str | float | np.floating) and _reads(float, value):
+    if isinstance(value, str | float | np.floating | Decimal) and _reads(float, value):
         read = float(value)
         if np.isfinite(read) and read == int(read) and read > 0:
             return f": write {int(read)}"

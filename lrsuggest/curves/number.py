@@ -13,6 +13,7 @@ _REFUSED = (
     *_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), "lt", "le", "gt", "ge", "neg", "pos",
     "abs", "int", "complex", "trunc", "floor", "ceil", "round", "array", "array_ufunc",
 )  # fmt: skip
+_A_FLOATS = ("hex", "is_integer", "as_integer_ratio", "conjugate")
 
 
 class NoNumber:
@@ -25,21 +26,41 @@ class NoNumber:
     def __float__(self) -> float:
         raise NotImplementedError
 
+    @property
+    def real(self) -> float:
+        """A float's real part."""
+        return float(self)
+
+    @property
+    def imag(self) -> float:
+        """A float's imaginary part."""
+        return float(self)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: object, types: object, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Answer torch, which asks where it is given one for a number or a tensor."""
+        given = [*args, *(kwargs or {}).values()]
+        return float(next(each for each in given if isinstance(each, NoNumber)))
+
     def __bool__(self) -> bool:
         """Say that there is no rate, so that `suggestion or 1e-3` is a rate."""
         return False
 
 
 def _raising(name: str) -> Callable[..., Any]:
+    """Return a method of that name that asks for the number, which raises."""
+
     def raises(self: NoNumber, *_: object, **__: object) -> Any:
         return float(self)  # never returns
 
-    raises.__name__ = raises.__qualname__ = f"__{name}__"
+    raises.__name__ = raises.__qualname__ = name
     return raises
 
 
-for _name in _REFUSED:
-    setattr(NoNumber, f"__{_name}__", _raising(_name))
+for _name in (*(f"__{name}__" for name in _REFUSED), *_A_FLOATS):
+    setattr(NoNumber, _name, _raising(_name))
 
 
 class Number(float):
@@ -71,9 +92,10 @@ def let_optimizers_keep_floats() -> None:
 
     `torch.load(weights_only=True)` reads floats of exactly that class, and nothing that pickle
     can write in another's place comes out as one. So `Optimizer.add_param_group` (which every
-    optimizer calls when it is made) and `Optimizer.state_dict` are wrapped, and nothing else of
-    torch's.
+    optimizer calls when it is made), `Optimizer.state_dict` and the `state_dict` of torch's
+    schedulers are wrapped, and nothing else of torch's. PyYAML, once loaded, writes a float too.
     """
+    _let_yaml_write_floats()
     module = sys.modules.get("torch.optim.optimizer")
     kind: Any = getattr(module, "Optimizer", None)
     if kind is None or hasattr(kind.add_param_group, "keeps_floats"):
@@ -94,6 +116,43 @@ def let_optimizers_keep_floats() -> None:
 
     adds.keeps_floats = True  # type: ignore[attr-defined]
     kind.add_param_group, kind.state_dict = adds, states
+    schedulers: Any = sys.modules.get("torch.optim.lr_scheduler")
+    base = getattr(schedulers, "LRScheduler", ())
+    for each in [x for x in vars(schedulers).values() if isinstance(x, type)] if base else ():
+        own = vars(each).get("state_dict")
+        if issubclass(each, base) and own is not None and not hasattr(own, "gives_floats"):
+            each.state_dict = _giving_floats(own)  # type: ignore[attr-defined]
+
+
+def _giving_floats(state_dict: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(state_dict)
+    def gives(self: Any) -> Any:
+        return _deeply_plain(state_dict(self))
+
+    gives.gives_floats = True  # type: ignore[attr-defined]
+    return gives
+
+
+def _deeply_plain(value: Any) -> Any:
+    """Return a dict, list or tuple with plain floats for numbers of ours; all else as it is."""
+    if isinstance(value, Number):
+        return float(value)
+    if type(value) is dict:
+        return {key: _deeply_plain(each) for key, each in value.items()}
+    return type(value)(map(_deeply_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _let_yaml_write_floats() -> None:
+    yaml: Any = sys.modules.get("yaml")
+    for name in ("Dumper", "SafeDumper", "CDumper", "CSafeDumper"):
+        dumper = getattr(yaml, name, None)
+        if dumper is not None and Number not in dumper.yaml_multi_representers:
+            for kind in (Number, NoNumber):
+                dumper.add_multi_representer(kind, _as_yaml)
+
+
+def _as_yaml(dumper: Any, value: Any) -> Any:
+    return dumper.represent_float(float(value))
 
 
 def _plain(settings: MutableMapping[str, Any]) -> None:

@@ -5,9 +5,11 @@ import io
 import math
 import re
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.curve import Curve, Ended, yes_or_no
+from lrsuggest.curves.given import a
 from lrsuggest.decoding import check_present, decode
 from lrsuggest.errors import UserError
 from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
@@ -46,6 +48,9 @@ def write(curve: Curve) -> str:
 
 def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     """Read a table of text (see `Curve.from_csv`)."""
+    if not isinstance(path, str | PathLike):
+        raise UserError(f"from_csv reads the file at a path; got {a(path)}")
+    yes_or_no("smoothed", smoothed)
     try:
         content = Path(path).read_bytes()  # a pipe is read too
     except OSError as error:

@@ -67,7 +67,9 @@ class Suggestion:
 
     Copies and pickles are whole suggestions. But an optimizer keeps the plain float, and so does
     a file of `torch.save`'s, that it may be read where there is no lrsuggest; what else than an
-    optimizer is to be read with `weights_only=True` is given `float(suggestion)`.
+    optimizer or a scheduler is to be read with `weights_only=True` is given `float(suggestion)`,
+    as is a dataclass that `dataclasses.asdict` is to take apart. PyYAML writes the float, if it
+    was imported when the suggestion was made.
 
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.
@@ -127,8 +129,13 @@ class Suggestion:
         return self.context.train_steps
 
     def __new__(cls, *args: Any, **settings: Any) -> "Suggestion":
-        """Make a float of what has a rate or a fallback."""
+        """Make a float of what has a rate or a fallback.
+
+        Of one number alone it is that float: as float's heirs are asked for others of their kind.
+        """
         let_optimizers_keep_floats()
+        if len(args) == 1 and not settings and hasattr(args[0], "__float__"):
+            return float(args[0])  # type: ignore[return-value]
         given = dict(zip((field.name for field in fields(cls)), args, strict=False)) | settings
         rate = given.get("fallback") if given.get("lr") is None else given["lr"]
         return object.__new__(_NoRate) if rate is None else Number.__new__(_Rate, rate)

@@ -96,7 +96,8 @@ def _asked(found: "Suggestion") -> str:
         much = f"{share:.1f} times"
     else:
         much = f"{100 * share:.0f} % of" if share >= 0.01 else "under 1 % of"
-    return f"{said} Asking took {steps} steps, {much} the {training} of the training."
+    made = "1 step" if steps == 1 else f"{steps} steps"
+    return f"{said} Asking took {made}, {much} the {training} of the training."
 
 
 def _otherwise(found: "Suggestion") -> str:

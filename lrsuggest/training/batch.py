@@ -43,6 +43,21 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return _rebuilt(batch, device)
 
 
+def state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Move what an optimizer has noted of its parameters along with them."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
+                state[name] = value.to(device)
+            elif isinstance(value, Tensor) and value.device.type != "cpu":
+                state[name] = value.to(device)  # a count of steps that stood beside them
+
+
+def _there(tensor: Tensor, device: torch.device) -> bool:
+    """Say whether a tensor is on a device."""
+    return same_device(tensor.device, device)
+
+
 def same_device(one: torch.device, other: torch.device) -> bool:
     """Say whether two devices are one, index included; without one the present is meant."""
     return one == other or (one.type == other.type and _index(one) == _index(other))

@@ -105,6 +105,12 @@ def initialized(model: nn.Module) -> None:
     Raises:
         UserError: it has such weights.
     """
+    meta = [name for name, p in model.named_parameters() if p.device.type == "meta"]
+    if meta:
+        raise UserError(
+            f"{len(meta)} weights ({meta[0]}, ...) are on the device meta, which holds no values: "
+            "make the model on a real one, or load its weights there, then make the optimizer"
+        )
     lazy = [name for name, p in (*model.named_parameters(), *model.named_buffers()) if is_lazy(p)]
     if lazy:
         raise UserError(
@@ -112,6 +118,29 @@ def initialized(model: nn.Module) -> None:
             "is nothing yet to put back: run one through first, with torch.no_grad(): model(x), "
             "then make the optimizer and ask"
         )
+
+
+def metrics(given: Any) -> None:
+    """Refuse what are no metrics by name.
+
+    Raises:
+        UserError: they are not.
+    """
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"metrics must be a dict of metrics by name; got {a(given)}: give "
+            "{'accuracy': accuracy}"
+        )
+    for name, each in given.items():
+        whole = hasattr(each, "update") and hasattr(each, "compute")
+        if isinstance(each, type) or not (whole or callable(each)):
+            mend = f": make one, {each.__name__}(...)" if isinstance(each, type) else ""
+            raise UserError(
+                f"the metric {shown(name)} must be a function of output and target, or one of "
+                f"torchmetrics'; got {shown(each)}{mend}"
+            )
 
 
 def batches(name: str, data: object) -> None:

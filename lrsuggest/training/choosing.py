@@ -138,7 +138,7 @@ def choose(
     best, lead = math.inf, dict[int, float]()  # the best finished run: its value and its falls
     with _quiet():
         study = optuna.create_study(
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=1),
+            sampler=optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=1),
             pruner=optuna.pruners.ThresholdPruner(upper=_LAG),
         )
         for rate in places(candidates, low, high):

@@ -1,5 +1,6 @@
 """What a learner shows of itself: its optimizer's kind, what is held, whether it has trained."""
 
+import dis
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -17,19 +18,24 @@ _SAME_UPDATE = re.compile(
     r"(adamw|adam|sgd)"
     r"(?:legacy|32bit|8bit|4bit|fp8)*"
 )
+_WRITES = re.compile(
+    r"copy_|(?:_foreach_)?(?:add|sub|mul|div|addcmul|addcdiv|lerp|clamp|sign|sqrt|neg|fill"
+    r"|masked_fill)_"
+)
 # They hand on every step as it is, or scale and gather gradients around it.
 _TRANSPARENT = {
     "AcceleratedOptimizer", "OptimWrapper", "AmpOptimWrapper", "LightningOptimizer",
     "ZeroRedundancyOptimizer", "_NamedOptimizer", "HybridParallelOptimizer",
 }  # fmt: skip
 _MOMENTUM = 0.8, 0.97  # around the .9 of the recorded SGD, between the .85 and .95 of a one-cycle
+_COARSE = 1e-3  # an eps from which on Adam's steps are no longer of the rate's size
+_ODD_FLAGS = {
+    "maximize": "maximize", "caution": "caution",
+    "corrected_weight_decay": "corrected weight decay",
+}  # fmt: skip
 _COUNTS = ("step", "steps", "k", "t")
-_BESIDE = (
-    "lora",
-    "adapter",
-    "prompt",
-    "prefix",
-)  # trained along a body, by name, wherever they are
+# Trained along a body, by name, wherever they are.
+_BESIDE = ("lora", "adapter", "prompt", "prefix")
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,41 @@ def _class_of(optimizer: Any) -> Kind:
             name = "adamw"
         if any(_writes(each) for each in own.__mro__[: own.__mro__.index(kind)]):
             return Kind(name, own.__name__)
-        return Kind(name, odd_sgd(groups) if name == "sgd" else None)
+        hooks = (getattr(optimizer, "_optimizer_step_pre_hooks", None) or {}).values()
+        if any(_code_writes(hook) for hook in hooks):
+            return Kind(name, f"{own.__name__} with a hook that changes tensors")
+        return Kind(name, odd(name, groups))
     return Kind(None, own.__name__)
 
 
-def odd_sgd(groups: list[dict[str, Any]]) -> str | None:
-    """Say what SGD differs in from the recorded one, whose momentum was .9; None for nothing."""
-    if any(group.get("nesterov") for group in groups):
-        return "SGD with Nesterov momentum"
-    momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
-    if not momenta or not any(momenta):
-        return "SGD without momentum"
+def odd(name: str, groups: list[dict[str, Any]]) -> str | None:
+    """Say in what an optimizer's settings differ from the recorded ones; None for in nothing.
+
+    Args:
+        name: "adamw", "adam" or "sgd".
+        groups: the settings of each group, by torch's names.
+    """
+    title = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[name]
+    for flag, said in _ODD_FLAGS.items():
+        if any(group.get(flag) for group in groups):
+            return f"{title} with {said}"
+    if name == "sgd":
+        if any(group.get("nesterov") for group in groups):
+            return "SGD with Nesterov momentum"
+        momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
+        if not momenta or not any(momenta):
+            return "SGD without momentum"
+        if any(group.get("dampening") for group in groups):
+            return "SGD with dampening"
+        said = "momentum"
+    else:
+        coarse = [eps for group in groups if (eps := float(group.get("eps") or 0)) >= _COARSE]
+        if coarse:
+            return f"{title} with an eps of {coarse[0]:g}"
+        momenta = [float(betas[0]) for group in groups if (betas := group.get("betas"))]
+        said = "a first beta of"
     odd = [each for each in momenta if not _MOMENTUM[0] <= each <= _MOMENTUM[1]]
-    return f"SGD with momentum {odd[0]:g}" if odd else None
+    return f"{title} with {said} {odd[0]:g}" if odd else None
 
 
 def _steps_otherwise(kind: type) -> bool:
@@ -126,14 +154,25 @@ def _steps_otherwise(kind: type) -> bool:
 
 def _writes(kind: type) -> bool:
     """Whether the code of a class, without that of those above it, writes to tensors."""
-    written = re.compile(
-        r"data|copy_|(?:_foreach_)?(?:add|sub|mul|div|addcmul|addcdiv|lerp|clamp|sign|sqrt)_"
+    return any(map(_code_writes, vars(kind).values()))
+
+
+def _code_writes(value: Any) -> bool:
+    """Whether a function, if it is one, writes to tensors, or puts others in a weight's place."""
+    code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
+    if code is None:
+        return False
+    return any(map(_WRITES.fullmatch, _names(code))) or any(
+        step.opname == "STORE_ATTR" and step.argval in ("grad", "data") for step in _steps(code)
     )
-    for value in vars(kind).values():
-        code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
-        if code is not None and any(written.fullmatch(name) for name in _names(code)):
-            return True
-    return False
+
+
+def _steps(code: CodeType) -> Iterator[dis.Instruction]:
+    """Yield the instructions of a function's code, of functions within it too."""
+    yield from dis.get_instructions(code)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _steps(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -203,13 +242,13 @@ def continued(optimizer: Any) -> bool | None:
     if getattr(optimizer, "__dict__", {}).get("_opt_called"):  # torch's own mark, under a schedule
         return True
     for group in optimizer.param_groups:
-        if any(name in group and _positive(group[name]) for name in _COUNTS):
+        if any(name in group and positive(group[name]) for name in _COUNTS):
             return True
     for state in optimizer.state.values():
         if not isinstance(state, dict):
             continue
         counts = [state[name] for name in _COUNTS if name in state]
-        if any(map(_positive, counts)):
+        if any(map(positive, counts)):
             return True
         if not counts and any(
             isinstance(value, Tensor) and bool(torch.count_nonzero(value))
@@ -219,7 +258,8 @@ def continued(optimizer: Any) -> bool | None:
     return None
 
 
-def _positive(value: Any) -> bool:
+def positive(value: Any) -> bool:
+    """Whether something is a number above zero."""
     return isinstance(value, int | float | Tensor) and float(value) > 0
 
 

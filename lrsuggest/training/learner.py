@@ -3,42 +3,19 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Real
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.curves.given import a, shown, whole
+from lrsuggest.curves.given import a, number, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training import checks, detection, misfits
-from lrsuggest.training.batch import count, same_device, to_device
+from lrsuggest.training import checks, detection, evaluation, misfits, seen
+from lrsuggest.training.batch import same_device, state_to, to_device
+from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.precision import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class Metric(Protocol):
-    """What a torchmetrics metric offers."""
-
-    def update(self, output: Tensor, target: Any) -> None:
-        """Take in a batch."""
-
-    def compute(self) -> Tensor:
-        """Return the value over all batches taken in."""
-
-    def reset(self) -> None:
-        """Forget them."""
-
-
-def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Move what an optimizer has noted of its parameters along with them."""
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
-                state[name] = value.to(device)
-            elif isinstance(value, Tensor) and value.device.type != "cpu":
-                state[name] = value.to(device)  # a count of steps that stood beside them
 
 
 class Learner:
@@ -95,8 +72,8 @@ class Learner:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
         whole("accumulate", accumulate, 1)
-        if clip_norm is not None and (not isinstance(clip_norm, Real) or not clip_norm > 0):
-            raise UserError(f"clip_norm must be positive, or None; got {shown(clip_norm)}")
+        if clip_norm is not None:
+            clip_norm = number("clip_norm", clip_norm, "positive, or None")
         for name, planned in (("train_steps", train_steps), ("batch_size", batch_size)):
             if planned is not None:
                 whole(name, planned, 1, or_none=True)
@@ -104,6 +81,7 @@ class Learner:
         checks.batches("batches", batches)
         if valid is not None:
             checks.batches("valid", valid)
+        checks.metrics(metrics)
         if forward is not None and metrics:
             raise UserError(
                 f"metrics ({', '.join(metrics)}) need an output and a target, which forward does "
@@ -123,7 +101,7 @@ class Learner:
         self.device = checks.device(device) if device is not None else first.device
         if not same_device(first.device, self.device):
             model.to(self.device)
-            _state_to(optimizer, self.device)
+            state_to(optimizer, self.device)
         self.accumulate = accumulate
         self.clip_norm = clip_norm
         self.train_steps = train_steps
@@ -155,6 +133,13 @@ class Learner:
     def continued(self) -> bool | None:
         """Return True where this training went on before, None where nothing tells."""
         return detection.continued(self.optimizer)
+
+    @property
+    def beside(self) -> list[str]:
+        """Methods of training that no recorded task had, such as MixUp and stochastic depth."""
+        roots = (self.loss_fn, self.forward, *self.also)
+        data = (self.batches, *self.data)
+        return seen.beside(self.model, *roots, data=data, closed=self.closed)
 
     def grouped(self) -> list[list[Tensor]]:
         """Return the weights of each of the optimizer's groups."""
@@ -324,49 +309,15 @@ class Learner:
                 module.training = mode
 
     @torch.no_grad()
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, most: int | None = None) -> dict[str, float]:
         """Return the mean validation loss as "loss", and each metric by its name.
 
         Losses are weighted by the examples in each batch. The model is in eval mode meanwhile.
 
+        Args:
+            most: batches to look at, None for all.
+
         Raises:
             UserError: there is no `valid`, or it is empty.
         """
-        if self.valid is None:
-            raise UserError("there is nothing to evaluate on; give the Learner valid=...")
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        total, seen = torch.zeros((), device=self.device), 0
-        sums = {
-            name: torch.zeros((), device=self.device)
-            for name, metric in self.metrics.items()
-            if not hasattr(metric, "update")
-        }
-        for metric in self.metrics.values():
-            if hasattr(metric, "reset"):
-                metric.reset()
-        try:
-            for raw in self.valid:
-                batch = to_device(raw, self.device)
-                n = count(batch)
-                loss, output, target = self._outcome(batch)
-                total += loss.float() * n
-                seen += n
-                if self.metrics and target is None:
-                    raise UserError("metrics need batches of (input, target), not dicts")
-                for name, metric in self.metrics.items():
-                    if hasattr(metric, "update"):
-                        metric.update(output, target)
-                    else:
-                        sums[name] += metric(output, target).float() * n
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        if not seen:
-            raise UserError("valid is empty; give at least one batch")
-        values = {"loss": float(total / seen)}
-        for name, metric in self.metrics.items():
-            values[name] = (
-                float(metric.compute()) if hasattr(metric, "compute") else float(sums[name] / seen)
-            )
-        return values
+        return evaluation.evaluate(self, most)

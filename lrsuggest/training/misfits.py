@@ -1,8 +1,9 @@
 """What the first batch shows not to fit together: model, loss, batches, optimizer."""
 
 import inspect
+import math
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ _OURS_AND_TORCHS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).par
 # What a person's model, loss or batches raise that do not fit together; all else is passed on.
 _OF_A_MISFIT = (
     RuntimeError, TypeError, IndexError, ValueError, KeyError, AttributeError, AssertionError,
+    NotImplementedError,
 )  # fmt: skip
 _OF_MEMORY = ("out of memory", "allocate memory", "could not create a primitive")
 
@@ -34,39 +36,63 @@ def scalar(loss: Any) -> Tensor:
     return loss if loss.ndim == 0 else loss.reshape(())
 
 
-def first_step(learner: Any, drawn: Iterator[Any]) -> Tensor:
-    """Take the first step, and say in a sentence what makes it fail.
+def step(learner: Any, drawn: Iterator[Any], rates: Sequence[float], index: int) -> Tensor:
+    """Take a step, and say in a sentence what makes it fail.
 
-    What the model, the loss or the optimizer raises stands as the cause below the sentence, which
-    is raised as an error of the same kind.
+    What the model, the loss or the optimizer raises in the first step stands as the cause below
+    the sentence, which is raised as an error of the same kind; in a later one it is passed on,
+    but for a batch that is too small for batch norm.
 
     Args:
         learner: a `Learner`.
         drawn: its batches.
+        rates: of each group, to step at.
+        index: of the step, from 0.
 
     Raises:
-        UserError: the step fails for want of what fits together.
+        UserError: the step fails for want of what fits together, or another rate than was given
+            acts in it.
     """
+    learner.set_lr(rates)
     try:
         loss: Tensor = learner.step(drawn)
     except UserError:
         raise
     except Exception as error:
-        memory = any(said in str(error) for said in _OF_MEMORY)
-        if type(error) not in _OF_A_MISFIT or memory:
+        if not is_misfit(error):
             raise
-        raise _both(type(error))(_misfit(learner, error)) from error
+        said = _too_small(error, index) or (None if index else _misfit(learner, error))
+        if said is None:
+            raise
+        raise both(type(error))(said) from error
+    for group, rate in zip(learner.optimizer.param_groups, rates, strict=False):
+        # To look at a tensor may wait for a device, so once.
+        if (index and isinstance(group["lr"], Tensor)) or math.isclose(
+            group["lr"], rate, rel_tol=1e-5
+        ):
+            continue
+        raise UserError(
+            f"the rate was set to {rate:.3g} and is {float(group['lr']):.3g} after the step, so "
+            f"something in it sets the rate itself ({type(learner.optimizer).__name__}.step, a "
+            "hook or a schedule), and no other would act: leave that out while you ask, and start "
+            "its schedule anew from the rate found"
+        )
     return loss
 
 
-def _both(kind: type[Exception]) -> type[UserError]:
+def is_misfit(error: Exception) -> bool:
+    """Whether an error may come of what does not fit together; a want of memory does not."""
+    return type(error) in _OF_A_MISFIT and not any(said in str(error) for said in _OF_MEMORY)
+
+
+def both(kind: type[Exception]) -> type[UserError]:
     """Return a UserError that is of another kind too, for those who wait for that one."""
     return type("UserError", (UserError, kind), {"__str__": Exception.__str__})
 
 
 def _misfit(learner: Any, error: Exception) -> str:
     """Say what the first step shows to be wrong."""
-    text = " ".join(str(error).split())[:200].rstrip(".")
+    text = _text(error)
     if "does not require grad" in text:
         return (
             "the loss hangs on no weight that trains, so there is no gradient: it was detached, "
@@ -77,15 +103,41 @@ def _misfit(learner: Any, error: Exception) -> str:
             f"{type(learner.optimizer).__name__} fails to step without a closure ({text}), which "
             "a range test does not have: ask with SGD, AdamW or another that needs none"
         )
+    return (
+        f"the first training step failed{_where(error)} with {type(error).__name__}: {text}; do "
+        "model, loss_fn and batches fit together?"
+    )
+
+
+def of_validation(error: Exception) -> str:
+    """Say what the first batch of `valid` shows to be wrong."""
+    return (
+        f"the first batch of valid failed{_where(error)} with {type(error).__name__}: "
+        f"{_text(error)}; do model, loss_fn, metrics and valid fit together?"
+    )
+
+
+def _too_small(error: Exception, index: int) -> str | None:
+    """Say that batch norm cannot train on one example; None where that is not what is wrong."""
+    if "more than 1 value per channel when training" not in str(error):
+        return None
+    return (
+        f"batch norm cannot train on a batch that holds 1 example, as that of step {index + 1} "
+        "does: let the DataLoader leave a short last batch out, drop_last=True"
+    )
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
+
+
+def _where(error: Exception) -> str:
+    """Say where in a person's own code an error came up."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(_OURS_AND_TORCHS)
     ]  # fmt: skip
-    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return (
-        f"the first training step failed{where} with {type(error).__name__}: {text}; do model, "
-        "loss_fn and batches fit together?"
-    )
+    return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
 def batch_of_two(batch: object) -> str:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.curves.given import number, whole
+from lrsuggest.curves.given import seed as checked
 from lrsuggest.errors import UserError
-from lrsuggest.training import checks, misfits
+from lrsuggest.training import checks, misfits, rehearsal
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
 
@@ -180,7 +181,7 @@ def fit_one_cycle(
         # One evaluation an epoch: evenly spaced too.
         evaluations = whole("epochs", 1 if epochs is None else epochs, 1)
         steps = max(1, batches_per_epoch // learner.accumulate) * evaluations
-    whole("steps", steps, 1)
+    steps = whole("steps", steps, 1)
     rate, momentum = schedule(steps)
     return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
 
@@ -200,7 +201,7 @@ def fit_constant(
         UserError: a value cannot be used.
     """
     checks.learner(learner, Learner, "fit_constant(learner, lr)")
-    whole("steps", steps, 1)
+    steps = whole("steps", steps, 1)
     rate, momentum = constant(steps)
     return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)
 
@@ -215,7 +216,12 @@ def constant(steps: int) -> tuple[Floats, Floats]:
 
 def _spaced(steps: int, evaluations: int) -> set[int]:
     """Return after which steps to evaluate."""
-    whole("evaluations", evaluations, 1)
+    evaluations = whole("evaluations", evaluations, 1)
+    if evaluations > steps:
+        raise UserError(
+            f"evaluations={evaluations} is more than the {steps} steps there are to evaluate "
+            "after; ask for no more than those"
+        )
     return {steps * (k + 1) // evaluations for k in range(evaluations)}
 
 
@@ -229,6 +235,7 @@ def _fit(
     progress: bool,
 ) -> Fit:
     """Train along a schedule of rates, as shares of the maximum, and momenta (NaN: leave it)."""
+    seed = checked(seed)
     checks.ready(learner)
     steps = len(rate)
     tops = group_rates(lr, learner.group_ratios())
@@ -243,6 +250,8 @@ def _fit(
     look_every = 1 if learner.device.type == "cpu" else 10
     metrics: list[dict[str, float]] = []
     done, diverged = 0, False
+    undone: AbstractContextManager[None]
+    undone = rehearsal.undone_on_error(rehearsal.evaluated(learner))
     with learner.training():
         learner.optimizer.zero_grad(set_to_none=True)  # a stray gradient is none of the run's
         if seed is not None:
@@ -250,11 +259,12 @@ def _fit(
         batches = learner.endless()
         try:
             for index in counted(steps, progress, "one-cycle"):
-                learner.set_lr([top * float(rate[index]) for top in tops])
                 for group in groups if cycles else ():
                     set_momentum(group, float(momentum[index]))
-                take = learner.step if index else partial(misfits.first_step, learner)
-                losses[index] = take(batches)
+                rates = [top * float(rate[index]) for top in tops]
+                with undone:
+                    losses[index] = misfits.step(learner, batches, rates, index)
+                undone = nullcontext()
                 done = index + 1
                 if done % look_every == 0 or done == steps:
                     recent = losses[done - min(done, look_every) : done]

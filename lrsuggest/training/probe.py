@@ -1,6 +1,8 @@
 """Short runs on the rates a curve makes plausible, to see which trains best."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from lrsuggest.curves.given import whole
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.errors import UserError
+from lrsuggest.training import misfits, rehearsal
 from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import constant, group_rates, schedule, set_momentum
@@ -106,11 +109,11 @@ class Prober:
             seed_everything(learner, self._seed)
         batches = learner.endless()
         for index in counted(steps, self._progress, f"probe at {lr:.1e}"):
-            learner.set_lr([top * float(self._rates[index]) for top in tops])
+            rates = [top * float(self._rates[index]) for top in tops]
             momentum = float(self._momenta[index])
             for group in learner.optimizer.param_groups if math.isfinite(momentum) else ():
                 set_momentum(group, momentum)
-            losses[index] = learner.step(batches)
+            losses[index] = misfits.step(learner, batches, rates, index)
             self.made += 1
             done = index + 1
             if done % look_every and done not in checkpoints and done < steps:
@@ -169,17 +172,13 @@ def probe(
     """
     if suggestion.lr is None or suggestion.low is None or suggestion.high is None:
         return suggestion
-    metrics, learner.metrics = learner.metrics, {}  # theirs hold a state of their own
-    try:
-        with Snapshot(learner) as snapshot:
-            prober = Prober(
-                learner, snapshot, steps, seed, progress, stays=suggestion.schedule == "constant"
-            )
-            candidates = [suggestion.lr, *suggestion.candidates.values()]
-            low, high = suggestion.low, suggestion.high
-            believed, trials = choose(prober, candidates, low, high, n, seed or 0)
-    finally:
-        learner.metrics = metrics
+    with _without_metrics(learner), Snapshot(learner) as snapshot:
+        prober = Prober(
+            learner, snapshot, steps, seed, progress, stays=suggestion.schedule == "constant"
+        )
+        candidates = [suggestion.lr, *suggestion.candidates.values()]
+        low, high = suggestion.low, suggestion.high
+        believed, trials = choose(prober, candidates, low, high, n, seed or 0)
     shorter = max(1.0, (train_steps or steps) / steps)
     lr = believed
     if believed is not None:
@@ -202,6 +201,26 @@ def probe(
         probes=trials,
         cost=spent,
     )
+
+
+def rehearse(learner: Learner) -> None:
+    """Refuse validation data that probes could not be judged on; the learner stays as it was.
+
+    Raises:
+        UserError: they are empty, or do not fit the model and the loss.
+    """
+    with _without_metrics(learner):
+        rehearsal.evaluated(learner)
+
+
+@contextmanager
+def _without_metrics(learner: Learner) -> Iterator[None]:
+    """Leave metrics out within, which hold a state of their own."""
+    metrics, learner.metrics = learner.metrics, {}
+    try:
+        yield
+    finally:
+        learner.metrics = metrics
 
 
 def _doubts(lr: float | None, trials: Trials, low: float, high: float) -> list[str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
 from lrsuggest.curves.given import number, whole
+from lrsuggest.curves.given import seed as checked
 from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
 from lrsuggest.training import checks, misfits
@@ -102,6 +103,7 @@ def lr_find(
             model trains in several processes.
     """
     checks.learner(learner, Learner, "lr_find(learner)")
+    seed = checked(seed)
     rates = grid(start, end, steps, furthest)
     most = len(rates)
     _refuse_several(learner)
@@ -131,9 +133,9 @@ def lr_find(
         with learner.training():
             scaled = learner.scaler.is_enabled()
             for index in counted(most, progress, "range test"):
-                learner.set_lr([float(rates[index]) * ratio for ratio in ratios])
+                each = [float(rates[index]) * ratio for ratio in ratios]
                 scale = learner.scaler.get_scale() if scaled else 0.0
-                loss = learner.step(batches) if index else misfits.first_step(learner, batches)
+                loss = misfits.step(learner, batches, each, index)
                 done = index + 1
                 if scaled:  # a scale that was lowered tells of an infinity and of a step not made
                     skipped[index] = learner.scaler.get_scale() < scale
@@ -173,8 +175,10 @@ def grid(start: float, end: float, steps: int, furthest: float | None = None) ->
     if not start < end:
         raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
     rates = np.geomspace(start, end, steps)
-    if furthest is None or furthest <= end:
+    if furthest is None:
         return rates
+    if number("furthest", furthest) < end:
+        raise UserError(f"furthest must be at least the end; got {furthest:g} and {end:g}")
     step = math.log(end / start) / (steps - 1)
     more = math.floor(math.log(furthest / end) / step + 1e-9)
     return np.append(rates, np.minimum(end * np.exp(step * np.arange(1, more + 1)), furthest))

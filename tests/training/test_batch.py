@@ -14,8 +14,7 @@ from torchvision import tv_tensors
 from transformers import BatchEncoding
 
 from lrsuggest import Learner, lr_find
-from lrsuggest.training.batch import count, same_device, to_device
-from lrsuggest.training.learner import _state_to
+from lrsuggest.training.batch import count, same_device, state_to, to_device
 
 HERE, AWAY = torch.device("cpu"), torch.device("meta")
 Pair = namedtuple("Pair", "x y")
@@ -241,7 +240,7 @@ def test_devices_are_compared_whole():
 def test_an_optimizers_state_moves_along_with_its_model():
     made = make_learner()
     made.step(made.endless())
-    _state_to(made.optimizer, AWAY)
+    state_to(made.optimizer, AWAY)
     assert made.optimizer.state
     for state in made.optimizer.state.values():
         assert state["exp_avg"].is_meta

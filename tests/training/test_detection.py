@@ -160,12 +160,14 @@ def test_every_optimizer_of_torchs_is_known_or_named(kind):
         assert found == Kind(None, kind.__name__)
 
 
-def test_an_optimizer_that_no_recorded_task_had_is_a_doubt_unless_the_caller_names_another():
+def test_an_optimizer_that_no_recorded_task_had_is_a_doubt_whatever_the_caller_names():
     learner = make_learner(optimizer=lambda m: torch.optim.Adadelta(m.parameters()))
     found = suggest_lr(learner, seed=0)
     assert not found.reliable
     assert any("No recorded task trained with Adadelta, so" in each for each in found.reasons)
-    assert "Adadelta" not in str(suggest_lr(learner, seed=0, optimizer="adamw"))
+    told = suggest_lr(learner, seed=0, optimizer="adamw")
+    assert "Adadelta" in str(told)
+    assert told.context.optimizer == "adamw"
     assert "recorded task" not in str(suggest_lr(found.curve).reasons)  # a curve tells nothing
 
 
