@@ -21,7 +21,8 @@ def test_synthetic_records_are_evidence_like_any_other(monkeypatch, tmp_path):
     tasks, failed = collect(load_plan(tmp_path), Store(tmp_path))
     assert not failed
     assert [len(task.curves) for task in tasks] == [scale.SWEEPS] * 2
-    best = tasks[0].metrics.groupby("lr").valid_loss.mean().idxmin()
+    response = tasks[0].response
+    best = response.rates[response.loss.mean(axis=0).argmin()]
     assert 3e-3 < best < 3e-2
 
 

@@ -82,6 +82,10 @@ class Cluster:
                     ) from None
                 time.sleep(_LOOK_S)  # a refused connection comes back at once
             except (TypeError, ValueError, AssertionError) as error:  # by kind of nonsense
+                # An assertion of dask's may also fail while a scheduler comes or goes.
+                if isinstance(error, AssertionError) and time.monotonic() <= until:
+                    time.sleep(_LOOK_S)
+                    continue
                 raise UserError(
                     f"the scheduler's address {self._address!r} cannot be used ({error}); give one "
                     "as tcp://HOST:8786, or tls:// with dask's TLS settings in place"
