@@ -11,7 +11,7 @@ from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.given import a, number, shown, whole
 from lrsuggest.curves.given import seed as checked
-from lrsuggest.curves.heuristics import FEWEST_POINTS, Context
+from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, UserError
@@ -122,7 +122,7 @@ def suggest_lr(
         )
     seed = checked(seed, replicates - 1)
     if steps is not None:
-        steps = whole("steps", steps, FEWEST_POINTS)  # no reading can do with fewer
+        steps = whole("steps", steps, 2)
     from lrsuggest.training import checks, probe
     from lrsuggest.training.seen import seen as shown_by
     from lrsuggest.training.sweep import grid, lr_find

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from lrsuggest.curves.given import a
 from lrsuggest.training import object_graph, refill
+from lrsuggest.training.notes import containers, is_note
 from lrsuggest.training.object_graph import DATA, LED, STATE, walk
 from lrsuggest.training.randomness import Generator, RandomStates, rewind
 from lrsuggest.training.watching import Watch
@@ -81,6 +82,7 @@ class Kept:
         self._tensors: list[tuple[Tensor, int]] = []
         self._arrays: list[tuple[Any, int]] = []
         self._watch = Watch()
+        self._notes: dict[int, Any] = {}
         covered: set[int] = set()
         if model is not None:
             weights = [*model.parameters(), *model.buffers()]
@@ -137,11 +139,14 @@ class Kept:
     def _note(self, value: Any, reach: int) -> None:
         """Note one object."""
         undo: Undo | None = None
+        self._notes |= {id(each): each for each in containers(value)}
         if isinstance(value, Tensor):
             self._tensors.append((value, reach))
         elif isinstance(value, np.ndarray | bytearray | array.array):
             if not isinstance(value, np.ndarray) or value.flags.writeable:
                 self._arrays.append((value, reach))
+        elif id(value) in self._notes:
+            pass
         elif isinstance(value, dict):
             undo = partial(refill.dict_, value, dict(value))
         elif isinstance(value, list | deque):
@@ -149,11 +154,12 @@ class Kept:
         elif isinstance(value, set):
             undo = partial(refill.set_, value, set(value))
         elif isinstance(value, types.CellType):
-            empty = object_graph.empty(value)
-            undo = partial(refill.cell_, value, refill.ABSENT if empty else value.cell_contents)
+            if not object_graph.empty(value) and not is_note(value.cell_contents):
+                undo = partial(setattr, value, "cell_contents", value.cell_contents)
         elif isinstance(value, types.FunctionType):
             for space, names in object_graph.namespaces(value):
-                saved = {name: space.get(name, refill.ABSENT) for name in names}
+                bound = {name: space[name] for name in names if name in space}
+                saved = {name: each for name, each in bound.items() if not is_note(each)}
                 self._structure.append((value.__name__, partial(refill.names_, space, saved)))
         elif isinstance(value, type):
             if object_graph.is_own(value):
