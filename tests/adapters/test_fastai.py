@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     import fastai.callback.schedule  # noqa: F401  (it patches the Learner)
     from fastai.callback.core import CancelBatchException
     from fastai.callback.fp16 import MixedPrecision, ModelToHalf
-    from fastai.callback.mixup import MixUp
+    from fastai.callback.mixup import CutMix, MixUp
     from fastai.callback.progress import ProgressCallback
     from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
     from fastai.callback.training import BnFreeze, GradientAccumulation, GradientClip
@@ -308,6 +308,30 @@ def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path, opt_func, nam
     with borrowed(make(tmp_path, opt_func=opt_func, lr=1e-3)) as learner:
         found = learner.optimizer_kind.unrecorded
     assert found == named if named is None else named in found
+
+
+@pytest.mark.parametrize(
+    ("opt_func", "named"),
+    [(partial(Adam, eps=0.1), "AdamW with an eps of 0.1"),
+     (partial(Adam, mom=0.5), "AdamW with a first beta of 0.5"),
+     (partial(Adam, decouple_wd=False, mom=0.5), "Adam with a first beta of 0.5"),
+     (partial(Adam, eps=1e-5), None)],
+)  # fmt: skip
+def test_settings_that_no_recorded_task_had_are_named(tmp_path, opt_func, named):
+    with borrowed(make(tmp_path, opt_func=opt_func)) as learner:
+        assert learner.optimizer_kind.unrecorded == named
+
+
+@pytest.mark.parametrize(("callback", "named"), [(MixUp, ["MixUp"]), (CutMix, ["CutMix"])])
+def test_examples_mixed_by_a_callback_are_a_doubt(tmp_path, callback, named):
+    learn = make(tmp_path, cbs=callback())
+    with borrowed(learn) as learner:
+        assert learner.beside == named
+    if callback is MixUp:  # the other cuts pictures, which these are not
+        found = suggest_lr(learn, steps=30)
+        assert any("No recorded task trained with MixUp, so" in each for each in found.reasons)
+    with borrowed(make(tmp_path)) as learner:
+        assert learner.beside == []
 
 
 @pytest.mark.parametrize("opt_func", [SGD, Adam])

@@ -502,10 +502,10 @@ def test_a_loss_of_ones_own_and_its_logs(tmp_path, capsys):
     trainer = make(tmp_path, kind=Weighted)
     before = all_of(trainer)
     capsys.readouterr()
-    twice = suggest_lr(trainer, steps=5, end=1e-6).curve.loss
+    twice = suggest_lr(trainer, steps=10, end=1e-6).curve.loss
     assert capsys.readouterr().out == ""
     assert changes(before, all_of(trainer)) == []
-    assert twice[0] == 2 * suggest_lr(make(tmp_path), steps=5, end=1e-6).curve.loss[0]
+    assert twice[0] == 2 * suggest_lr(make(tmp_path), steps=10, end=1e-6).curve.loss[0]
 
 
 def timeless():

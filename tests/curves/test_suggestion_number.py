@@ -1,9 +1,13 @@
 """A suggestion stands where a number does; an abstention raises its sentence there."""
 
 import copy
+import decimal
+import fractions
+import functools
 import json
 import math
 import pickle
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers import make_learner, sweep_like
 from torch import nn
 
@@ -205,3 +210,72 @@ def test_a_one_cycle_takes_it():
     np.testing.assert_array_equal(fits[0].loss, fits[1].loss)
     with pytest.raises(NoSuggestion, match="The loss is flat"):
         fit_one_cycle(make_learner(), NONE, steps=8)
+
+
+STATISTICS = {
+    "mean": lambda x: statistics.mean([x, x]), "of fewer": lambda x: statistics.mean([x]),
+    "deviation": lambda x: statistics.stdev([x, 2 * x, x]),
+    "variance": lambda x: statistics.variance([x, 0.5]),
+    "median": lambda x: statistics.median([x, x]), "fmean": lambda x: statistics.fmean([x]),
+    "exact sum": lambda x: math.fsum([x, x]), "numpy's mean": lambda x: np.mean([x, x]),
+    "real": lambda x: x.real, "imaginary": lambda x: x.imag, "hex": lambda x: x.hex(),
+    "whole": lambda x: x.is_integer(), "ratio": lambda x: x.as_integer_ratio(),
+    "conjugate": lambda x: x.conjugate(), "reduce": lambda x: functools.reduce(max, [x, 1e-9]) * 1,
+    "filled": lambda x: torch.ones(2).fill_(x).tolist(),
+    "full": lambda x: torch.full((2,), x).tolist(),
+    "space": lambda x: torch.linspace(0, x, 2).tolist(),
+    "alpha": lambda x: torch.ones(2).add_(1, alpha=x).tolist(),
+    "clamp": lambda x: torch.ones(2).clamp(max=x).tolist(),
+    "YAML": lambda x: yaml.safe_dump({"lr": x}), "YAML's other": lambda x: yaml.dump([x]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", STATISTICS.values(), ids=STATISTICS)
+def test_what_asks_for_a_float_s_own_ways(use):
+    for found in (FOUND, FALLEN):
+        assert use(found) == use(float(found))
+        assert type(use(found)) is type(use(float(found)))
+    with pytest.raises(NoSuggestion, match="The loss is flat"):
+        use(NONE)
+
+
+def test_its_class_called_with_a_number_gives_the_float():
+    for given in (0.5, np.float64(0.5), fractions.Fraction(1, 2), FOUND / FOUND.lr / 2):
+        for kind in (type(FOUND), FOUND.__class__, type(NONE)):
+            assert kind(given) == 0.5
+            assert type(kind(given)) is float
+    assert type(decimal.Decimal(FOUND)) is decimal.Decimal
+    assert fractions.Fraction(FOUND) == fractions.Fraction(FOUND.lr)
+    with pytest.raises(TypeError):
+        Suggestion("0.5")
+
+
+def test_yaml_reads_back_what_it_wrote():
+    for dump in (yaml.dump, yaml.safe_dump):
+        assert yaml.safe_load(dump({"lr": FOUND})) == {"lr": FOUND.lr}
+
+
+SCHEDULES = torch.optim.lr_scheduler
+SCHEDULED = {
+    "cosine": lambda o, x: SCHEDULES.CosineAnnealingLR(o, 9, eta_min=x),
+    "restarts": lambda o, x: SCHEDULES.CosineAnnealingWarmRestarts(o, 5, eta_min=x),
+    "cyclic": lambda o, x: SCHEDULES.CyclicLR(o, x / 10, x),
+    "plateau": lambda o, x: SCHEDULES.ReduceLROnPlateau(o, min_lr=x),
+    "plateau, a list": lambda o, x: SCHEDULES.ReduceLROnPlateau(o, min_lr=[x]),
+    "one cycle": lambda o, x: SCHEDULES.OneCycleLR(o, x, total_steps=9),
+    "in turn": lambda o, x: SCHEDULES.SequentialLR(
+        o, [SCHEDULES.CosineAnnealingLR(o, 9, eta_min=x), SCHEDULES.ConstantLR(o)], [3]
+    ),
+    "chained": lambda o, x: SCHEDULES.ChainedScheduler(
+        [SCHEDULES.CosineAnnealingLR(o, 9, eta_min=x)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", SCHEDULED.values(), ids=SCHEDULED)
+def test_a_scheduler_s_state_loads_with_weights_only(make, tmp_path):
+    made, plain = (make(optimizer(x, momentum=0.9)[1], x) for x in (FOUND, FOUND.lr))
+    torch.save(made.state_dict(), tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert loaded.keys() == plain.state_dict().keys()
+    plain.load_state_dict(loaded)
