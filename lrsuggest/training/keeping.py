@@ -18,8 +18,7 @@ from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils.data import DataLoader
 
 from lrsuggest.curves.given import a
-from lrsuggest.training import object_graph, refill
-from lrsuggest.training.notes import containers, is_note
+from lrsuggest.training import notes, object_graph, refill
 from lrsuggest.training.object_graph import DATA, LED, STATE, walk
 from lrsuggest.training.randomness import Generator, RandomStates, rewind
 from lrsuggest.training.watching import Watch
@@ -139,7 +138,7 @@ class Kept:
     def _note(self, value: Any, reach: int) -> None:
         """Note one object."""
         undo: Undo | None = None
-        self._notes |= {id(each): each for each in containers(value)}
+        self._notes |= {id(each): each for each in notes.in_variables(value)}
         if isinstance(value, Tensor):
             self._tensors.append((value, reach))
         elif isinstance(value, np.ndarray | bytearray | array.array):
@@ -154,13 +153,14 @@ class Kept:
         elif isinstance(value, set):
             undo = partial(refill.set_, value, set(value))
         elif isinstance(value, types.CellType):
-            if not object_graph.empty(value) and not is_note(value.cell_contents):
-                undo = partial(setattr, value, "cell_contents", value.cell_contents)
+            empty = object_graph.empty(value)
+            undo = partial(refill.cell_, value, refill.ABSENT if empty else value.cell_contents)
         elif isinstance(value, types.FunctionType):
             for space, names in object_graph.namespaces(value):
                 bound = {name: space[name] for name in names if name in space}
-                saved = {name: each for name, each in bound.items() if not is_note(each)}
-                self._structure.append((value.__name__, partial(refill.names_, space, saved)))
+                undo = partial(refill.names_, space, notes.state_among(bound))
+                self._structure.append((value.__name__, undo))
+            undo = None
         elif isinstance(value, type):
             if object_graph.is_own(value):
                 undo = partial(refill.class_, value, object_graph.of_class(value))

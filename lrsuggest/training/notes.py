@@ -1,54 +1,73 @@
 """What a function writes down for a person to read: left as it is, where state is put back.
 
-A list that a hook appends losses to, a count of calls in a closure or a global: training does not
-go on with them, and whoever keeps them wants to see the sweep in them too. A tensor, a module, a
-generator or an object there, and a container that holds one, is state like any other.
+An empty list that a hook appends losses to, a count of calls in a closure or a global: whoever
+keeps them wants to see the sweep in them. What holds a tensor, a module, a generator or an object,
+a list that is not empty, and a number beside a tensor (a place in a queue) is state.
 """
 
 import functools
 import types
-from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections import defaultdict, deque
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from lrsuggest.training import object_graph
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type)
-_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
-_LOOKED_AT = 1000  # items of a container, of which all are alike
-_DEEPEST = 4  # containers within containers
+_PLAIN = (bool, int, float, complex, str, bytes)
+_CONTAINERS = (dict, list, set, deque)
+_COLLECTS = (None, int, float, list, set, dict)  # what a defaultdict of notes begins with
 
 
-def is_note(value: Any, depth: int = 0) -> bool:
-    """Say whether a variable holds nothing but numbers, texts and containers of such."""
-    if not isinstance(value, _CONTAINERS):
-        return isinstance(value, _PLAIN)
-    held = value.values() if isinstance(value, dict) else value
-    return depth < _DEEPEST and all(is_note(each, depth + 1) for each in islice(held, _LOOKED_AT))
+def in_variables(value: Any) -> list[Any]:
+    """Return the notes that a function, or what binds variables to one, holds.
 
-
-def containers(value: Any) -> Iterator[Any]:
-    """Yield the containers among what a function, a closure's variable or a partial holds."""
-    todo = [each for each in _variables(value) if is_note(each)]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, _CONTAINERS):
-            yield each
-            todo += islice(each.values() if isinstance(each, dict) else each, _LOOKED_AT)
-
-
-def _variables(value: Any) -> list[Any]:
-    """Return what stands in the variables of a function, or in those bound to one."""
-    if isinstance(value, types.CellType):
-        return [] if object_graph.empty(value) else [value.cell_contents]
+    Returns:
+        Closures' variables (their cells) and containers.
+    """
     if isinstance(value, types.BuiltinMethodType):  # such as a list's append
-        return [value.__self__]
+        return [each for each in (value.__self__,) if _is_note(each)]
     if isinstance(value, functools.partial):
-        return [*value.args, *value.keywords.values()]
-    if isinstance(value, types.FunctionType):
-        held = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-        for space, names in object_graph.namespaces(value):
-            held += [space[name] for name in names if name in space]
-        return held
-    return []
+        return [each for each in (*value.args, *value.keywords.values()) if _is_note(each)]
+    if not isinstance(value, types.FunctionType):
+        return []
+    cells = [cell for cell in value.__closure__ or () if not object_graph.empty(cell)]
+    contents = [cell.cell_contents for cell in cells]
+    noted: list[Any] = [
+        each for each in contents if isinstance(each, _CONTAINERS) and _is_note(each)
+    ]
+    if not _has_arrays(contents):
+        noted += [c for c, each in zip(cells, contents, strict=True) if isinstance(each, _PLAIN)]
+    held = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+    for space, names in object_graph.namespaces(value):
+        held += [space[name] for name in names if name in space]
+    return noted + [each for each in held if isinstance(each, _CONTAINERS) and _is_note(each)]
+
+
+def state_among(variables: dict[str, Any]) -> dict[str, Any]:
+    """Return those of some globals, by name, that are no notes."""
+    counts = not _has_arrays(list(variables.values()))
+    return {
+        name: each
+        for name, each in variables.items()
+        if not (_is_note(each) and (counts or isinstance(each, _CONTAINERS)))
+    }
+
+
+def _is_note(value: Any) -> bool:
+    if isinstance(value, _CONTAINERS):
+        begins = value.default_factory if isinstance(value, defaultdict) else None
+        return not value and begins in _COLLECTS
+    return isinstance(value, _PLAIN)
+
+
+def _has_arrays(values: list[Any]) -> bool:
+    return any(isinstance(_first(each), Tensor | np.ndarray) for each in values)
+
+
+def _first(value: Any) -> Any:
+    """Return the first of what a container holds, anything else as it is."""
+    if not isinstance(value, (*_CONTAINERS, tuple)):
+        return value
+    return next(iter(value.values() if isinstance(value, dict) else value), None)

@@ -76,6 +76,14 @@ def bytes_(now: Any, saved: bytes) -> None:
     ctypes.memmove(ctypes.addressof(now), saved, len(saved))
 
 
+def cell_(cell: types.CellType, saved: Any) -> None:
+    """Put back a closure's variable."""
+    if saved is not ABSENT:
+        cell.cell_contents = saved
+    elif not object_graph.empty(cell):
+        del cell.cell_contents
+
+
 def names_(space: dict[str, Any], saved: dict[str, Any]) -> None:
     """Put back some of the globals of a module."""
     for name, then in saved.items():
