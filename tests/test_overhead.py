@@ -30,7 +30,7 @@ def test_the_script_measures_every_contestant(tmp_path):
     for library in ("fastai", "pytorch_lightning", "transformers"):
         pytest.importorskip(library, reason=f"{library} is missing: pip install 'lrsuggest[peers]'")
     table = tmp_path / "new" / "adapters.csv"
-    said = run("--repeats", 1, "--steps", 8, "--table", table)
+    said = run("--repeats", 1, "--steps", 10, "--table", table)
     found = pd.read_csv(table)
     assert found.finder.tolist() == CONTESTANTS
     assert (found[["seconds", "bare_seconds"]] > 0).all(axis=None)

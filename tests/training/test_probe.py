@@ -169,7 +169,7 @@ def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
             lambda it, *_: seen.put((it.param_groups[0]["lr"], it.param_groups[0][key]))
         )
         found = suggest_lr(
-            learner, steps=40, probes=3, probe_steps=20, schedule=schedule, optimizer="sgd", seed=0
+            learner, steps=40, probes=3, probe_steps=20, schedule=schedule, seed=0
         )
         taken.remove()
         seen = drained(seen)[found.cost.sweep_steps :]
