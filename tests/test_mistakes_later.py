@@ -226,12 +226,6 @@ def test_the_furthest_rate(furthest, says):
     assert untouched(make_learner(), says, lr_find, furthest=furthest)[1] == 0
 
 
-@pytest.mark.parametrize("steps", [2, 9])
-def test_a_sweep_too_short_to_read(steps):
-    says = f"steps must be a whole number of at least 10; got {steps}"
-    assert untouched(make_learner(), says, suggest_lr, steps=steps)[1] == 0
-
-
 def test_numbers_of_every_sort():
     assert number("end", Decimal("0.5")) == 0.5
     assert number("end", np.array(3)) == 3.0
