@@ -168,9 +168,7 @@ def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
         taken = learner.optimizer.register_step_post_hook(
             lambda it, *_: seen.put((it.param_groups[0]["lr"], it.param_groups[0][key]))
         )
-        found = suggest_lr(
-            learner, steps=40, probes=3, probe_steps=20, schedule=schedule, seed=0
-        )
+        found = suggest_lr(learner, steps=40, probes=3, probe_steps=20, schedule=schedule, seed=0)
         taken.remove()
         seen = drained(seen)[found.cost.sweep_steps :]
         assert len(seen) == found.cost.probe_steps
