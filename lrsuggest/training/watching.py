@@ -1,6 +1,5 @@
 """What a sweep may change and nobody can put back: said, by name."""
 
-import io
 import types
 import warnings
 import zlib
@@ -52,7 +51,7 @@ class Watch:
 
 
 def warn_of_iterators(learner: Learner) -> None:
-    """Warn of iterators in the middle of their run that the training of a learner may move on."""
+    """Warn of passes over loaders that the training of a learner may move on."""
     roots = (learner.model, learner.loss_fn, learner.forward)
     theirs: set[int] = set()  # the attributes of packages' objects, which know what they do
     for value, _ in walk(*roots, data=(learner.batches,), closed=learner.closed, skip=learner.also):
@@ -97,12 +96,11 @@ def _few(held: Collection[Any]) -> Collection[Any]:
 
 
 def _runs(value: Any) -> bool:
-    """Say whether something is an iterator whose place nobody can note."""
-    if not isinstance(value, Iterator) or isinstance(value, io.IOBase):
-        return False
-    if isinstance(value, types.GeneratorType) and value.gi_frame is None:
-        return False  # it is at its end
-    return isinstance(value, _BaseDataLoaderIter) or not object_graph.is_entered(type(value))
+    """Say whether something is a pass over a loader.
+
+    Of other iterators nobody knows whether they are data or a script of what is to happen.
+    """
+    return isinstance(value, _BaseDataLoaderIter)
 
 
 def _mark(value: Any) -> int:
