@@ -17,7 +17,6 @@ from lrsuggest.training import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.randomness import seed_generator
 from lrsuggest.training.snapshot import Snapshot, generators
-from lrsuggest.training.watching import warn_of_iterators
 
 _FEWEST_BEFORE_STOP = 10
 _SEVERAL = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
@@ -108,7 +107,6 @@ def lr_find(
     most = len(rates)
     _refuse_several(learner)
     checks.ready(learner)
-    warn_of_iterators(learner)
     look_every = _LOOK_EVERY.get(learner.device.type, 10)
     losses = torch.full((most,), math.nan, device=learner.device)
     # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from helpers import make_learner
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
@@ -307,43 +306,6 @@ def test_a_full_cache_is_left_alone():
 
 
 # --- what is not put back is told -------------------------------------------------
-
-
-def unlabelled_in_forward():
-    others = iter(DataLoader(TensorDataset(*examples(4096)), 8))
-
-    def forward(model, batch):
-        x, _ = next(others)
-        return F.cross_entropy(model(batch[0]), batch[1]) + model(x).square().mean()
-
-    return learner_of(net(), loss=None, forward=forward), "others, a _SingleProcessDataLoaderIter,"
-
-
-def test_a_pass_over_a_loader_that_the_sweep_moves_is_told_before_it():
-    learner, named = unlabelled_in_forward()
-    with pytest.warns(LrsuggestWarning, match=f"^{named} is in the middle of its run"):
-        lr_find(learner, steps=12, end=1e-3)
-
-
-lying_about = iter([1, 2, 3])
-
-
-def test_an_iterator_that_nothing_takes_part_in_is_no_concern():
-    learner = make_learner()
-    list(zip(range(2), learner.batches, strict=False))
-    ended = (i for i in ())
-    list(ended)
-    learner.loss_fn = lambda output, target, ended=ended: F.cross_entropy(output, target)
-
-    class Named:
-        lying_about = 2.0
-
-    learner.forward = lambda model, batch: (
-        Named.lying_about * learner.loss_fn(model(batch[0]), batch[1])
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        lr_find(learner, steps=12, end=1e-3)
 
 
 class Large(Dataset):
