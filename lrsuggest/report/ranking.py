@@ -67,6 +67,8 @@ def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidenc
     """Say which pick to use, how well it does, and from whom nothing tells it."""
     families = {task.family for task in rankable(tasks)}
     if not families:
+        if all(task.synthetic for task in tasks):
+            return Verdict("", "No verdict: nothing was measured on real data.")
         return Verdict("", f"No verdict: there is {rests_on(tasks)}.")
     if len(families) < FEWEST_FAMILIES:
         return Verdict(
