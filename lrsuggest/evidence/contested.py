@@ -66,6 +66,8 @@ def of(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
 def rests_on(tasks: Sequence[TaskEvidence]) -> str:
     """Say what the ranking of tasks of one schedule rests on: "2 tasks of 1 family under ..."."""
     real = rankable(tasks)
+    if all(task.synthetic for task in tasks):
+        return "no task on real data"
     if not real:
         return "no task on real data that has a range test and learnt anything"
     n, families = len(real), len({task.family for task in real})

@@ -67,9 +67,9 @@ def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidenc
     """Say which pick to use, how well it does, and from whom nothing tells it."""
     families = {task.family for task in rankable(tasks)}
     if not families:
-        if all(task.synthetic for task in tasks):
-            return Verdict("", "No verdict: nothing was measured on real data.")
-        return Verdict("", f"No verdict: there is {rests_on(tasks)}.")
+        drawn = all(task.synthetic for task in tasks)
+        said = "nothing was measured on real data" if drawn else f"there is {rests_on(tasks)}"
+        return Verdict("", f"No verdict: {said}.")
     if len(families) < FEWEST_FAMILIES:
         return Verdict(
             "",

@@ -23,11 +23,11 @@ NO_RATES = (
     math.nan, math.inf, -math.inf, 0, 0.0, -1e-2, None, True, np.True_, "0.01", "", b"1", (1e-2,),
     [1e-2], {"lr": 1e-2}, {1e-2}, 1e-2 + 0j, np.array([1e-2]), np.array([1e-2, 2e-2]),
     np.array(math.nan), torch.tensor([1e-2]), torch.tensor(math.inf), torch.tensor(1 + 0j),
-    Decimal("0.01"), float, Abstention("no idea"), Abstention(None),
+    float, Abstention("no idea"), Abstention(None),
 )  # fmt: skip
 RATES = (
     1e-2, 1, np.float32(1e-2), np.float64(1e-2), np.int64(1), np.array(1e-2), torch.tensor(1e-2),
-    Fraction(1, 100),
+    Fraction(1, 100), Decimal("0.01"),
 )  # fmt: skip
 
 
