@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Read
@@ -152,7 +152,7 @@ def _ranking(part: pd.DataFrame, tasks: Sequence[TaskEvidence], newcomers: Seque
         ends = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
                 for k in ("median", "mean")]  # fmt: skip
         shown.add_row(
-            escape(str(row["contestant"])), str(row["tasks"]), *ends, _number(row["p90"]),
+            Text(str(row["contestant"])), str(row["tasks"]), *ends, _number(row["p90"]),
             _number(row["worst"]), _share(row["within_noise"]), _share(row["diverged"]),
             _share(row["abstained"]), _share(row["outside"]),
             *(_number(strict[k].get(row["contestant"], math.nan)) for k in ("median", "mean")),
@@ -174,7 +174,7 @@ def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
         for row in autopilot(lesson).to_dict("records"):
             peak = row["our_peak_mb"]
             shown.add_row(
-                escape(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
+                Text(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
                 row["precision"], lesson.facts["metric"].replace("_", " "),
                 metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
                 f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
@@ -199,7 +199,7 @@ def print_people(split: str | None, console: Console, newcomers: Sequence[str] =
         gains = [f"{_number(row[k])} [{_number(row[f'{k}_low'])}, {_number(row[f'{k}_high'])}]"
                  for k in ("gain", "stage_gain")]  # fmt: skip
         shown.add_row(
-            escape(str(row["contestant"])), str(row["picks"]), str(row["authors"]),
+            Text(str(row["contestant"])), str(row["picks"]), str(row["authors"]),
             _number(row["mean"]), _number(row["median"]),
             _share(row["within_2"]), _share(row["within_3"]), _share(row["abstained"]), *gains,
             style="bold" if row["contestant"] in newcomers else None,
