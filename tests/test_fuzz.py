@@ -144,7 +144,7 @@ def test_curves_of_any_json(fields):
         assert isinstance(Curve.from_json(json.dumps({**whole, **fields})), Curve)
 
 
-CALIBRATION = b"500 0 320\n0 500 240\n0 0 1\n\n0 0 0\n"
+CALIBRATION = b"6.25 0 4\n0 6.25 3\n0 0 1\n\n0 0 0\n"  # of an image of 8x6
 POSE = b"1 0 0\n0 1 0\n0 0 1\n\n12.5 -30 900\n"
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +43,6 @@ class Snapshot:
     """
 
     def __init__(self, learner: Learner) -> None:
-        self._learner = learner
         parts = (learner.model, learner.loss_fn, learner.forward, learner.optimizer)
         self._kept = Kept(
             *parts,
@@ -53,22 +53,13 @@ class Snapshot:
             data=(*learner.data, learner.batches, learner.valid),
             closed=learner.closed,
             skip=(learner.scaler,),
-            lacks_room=self._lacks_room,
+            lacks_room=partial(_lacks_room, learner.device),
         )
         self.on_host = self._kept.on_host
-        self._scaler = copy.deepcopy(learner.scaler.state_dict())
-        self._kept.add("GradScaler", self._restore_scaler)
-
-    def _lacks_room(self, size: int) -> bool:
-        """Whether the state lives on a CUDA device with less than twice the room for a copy."""
-        device = self._learner.device
-        return device.type == "cuda" and gpu_room(device) < 2 * size
-
-    def _restore_scaler(self) -> None:
-        if self._scaler:
-            self._learner.scaler.load_state_dict(copy.deepcopy(self._scaler))
-            # What a step broken off between unscale_ and update leaves behind.
-            self._learner.scaler._per_optimizer_states.clear()
+        scaler = learner.scaler
+        saved = copy.deepcopy(scaler.state_dict())
+        # No method of ours: in a circle the copies would outlive the sweep, and loaders' workers.
+        self._kept.add("GradScaler", partial(_restore_scaler, scaler, saved))
 
     def restore(self) -> None:
         """Put everything back, into the same tensors, bit for bit.
@@ -95,6 +86,18 @@ class Snapshot:
         trace: TracebackType | None,
     ) -> None:
         restore_after(error, self.restore)
+
+
+def _lacks_room(device: torch.device, size: int) -> bool:
+    """Say whether the state lives on a CUDA device with less than twice the room for a copy."""
+    return device.type == "cuda" and gpu_room(device) < 2 * size
+
+
+def _restore_scaler(scaler: torch.amp.GradScaler, saved: dict[str, Any]) -> None:
+    if saved:
+        scaler.load_state_dict(copy.deepcopy(saved))
+        # What a step broken off between unscale_ and update leaves behind.
+        scaler._per_optimizer_states.clear()
 
 
 def _hooks_of_all() -> list[Any]:

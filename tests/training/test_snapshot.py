@@ -1,14 +1,17 @@
 """Bitwise restoration, after a normal end and after an exception at any step."""
 
+import contextlib
 import copy
+import gc
 import random
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from helpers import make_learner
 
-from lrsuggest import lr_find
+from lrsuggest import lr_find, suggest_lr
 from lrsuggest.training import snapshot, sweep
 from lrsuggest.training.snapshot import Snapshot
 
@@ -158,6 +161,29 @@ def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded
     plain = train(sweep_after=None)
     assert train(sweep_after=0) == plain
     assert train(sweep_after=2) == plain
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lr_find, suggest_lr, lambda x: suggest_lr(x, probes=2, train_steps=20)],
+    ids=["lr_find", "suggest_lr", "probes"],
+)
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "raises"])
+def test_nothing_holds_the_learner_afterwards(ask, ends):
+    """Neither copies of weights nor workers of a loader wait for the garbage collector."""
+    learner = make_learner()
+    if not ends:
+        learner.loss_fn = lambda *_: 1 / 0
+    gone = weakref.ref(learner)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ZeroDivisionError):
+            kept = ask(learner)  # noqa: F841
+        del learner
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_fp16_leaves_everything_bitwise():
