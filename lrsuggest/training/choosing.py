@@ -6,8 +6,9 @@ same, and nothing here needs torch.
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,11 +91,29 @@ def settle(
     return moved if failed or not by_halves else math.sqrt(pick * moved)
 
 
+def _optuna() -> Any:
+    """Import Optuna with no frame of a caller's above it.
+
+    It keeps the tracebacks of what it finds missing as long as the process lives, and those keep
+    all frames above, and so the learner with its weights.
+    """
+    loading = threading.Thread(target=_load)
+    loading.start()
+    loading.join()
+    import optuna
+
+    return optuna
+
+
+def _load() -> None:
+    with contextlib.suppress(ImportError):  # said where it is asked for
+        import optuna  # noqa: F401
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Optuna from logging what it does; its verbosity is put back."""
-    import optuna
-
+    optuna = _optuna()
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -128,7 +147,7 @@ def choose(
         The rate, None where every try failed, and the (rate, value) pairs in the order of the
         tries: inf for a diverged run, NaN for one that was broken off.
     """
-    import optuna
+    optuna = _optuna()
     from optuna.trial import TrialState
 
     space: dict[str, BaseDistribution] = {

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from lrsuggest.curves.given import a
 from lrsuggest.training import notes, object_graph, refill
-from lrsuggest.training.object_graph import DATA, LED, STATE, walk
+from lrsuggest.training.object_graph import DATA, LED, STATE, base_of, is_a, walk
 from lrsuggest.training.randomness import Generator, RandomStates, rewind
 from lrsuggest.training.watching import Watch
 
@@ -46,8 +46,9 @@ class Kept:
     in both, containers of more than 10,000 items are kept without what their items hold, and so
     are those that come after 100,000 items in all. A warning names what was written to all the
     same. Files that are only read go back to where they stood. Not kept anywhere are iterators,
-    files that are written, sockets, threads, queues and processes (and a package's objects that
-    hold one), and what other processes or compiled code hold.
+    files that are written, sockets, threads, locks, queues and processes (and a package's objects
+    that hold one, and a person's own with a thread that runs), and what other processes or
+    compiled code hold.
 
     As a context manager it lays gradients aside, and puts everything back at the end, also after
     an exception.
@@ -139,41 +140,41 @@ class Kept:
         """Note one object."""
         undo: Undo | None = None
         self._notes |= {id(each): each for each in notes.in_variables(value)}
-        if isinstance(value, Tensor):
+        if is_a(value, Tensor):
             self._tensors.append((value, reach))
-        elif isinstance(value, np.ndarray | bytearray | array.array):
-            if not isinstance(value, np.ndarray) or value.flags.writeable:
+        elif is_a(value, (np.ndarray, bytearray, array.array)):
+            if not is_a(value, np.ndarray) or value.flags.writeable:
                 self._arrays.append((value, reach))
         elif id(value) in self._notes:
             pass
-        elif isinstance(value, dict):
-            undo = partial(refill.dict_, value, dict(value))
-        elif isinstance(value, list | deque):
-            undo = partial(refill.list_, value, list(value))
-        elif isinstance(value, set):
-            undo = partial(refill.set_, value, set(value))
-        elif isinstance(value, types.CellType):
+        elif is_a(value, dict):
+            undo = partial(refill.dict_, value, dict(base_of(type(value)).items(value)))
+        elif is_a(value, (list, deque)):
+            undo = partial(refill.list_, value, object_graph.items(value))
+        elif is_a(value, set):
+            undo = partial(refill.set_, value, set(object_graph.items(value)))
+        elif is_a(value, types.CellType):
             empty = object_graph.empty(value)
             undo = partial(refill.cell_, value, refill.ABSENT if empty else value.cell_contents)
-        elif isinstance(value, types.FunctionType):
+        elif is_a(value, types.FunctionType):
             for space, names in object_graph.namespaces(value):
                 bound = {name: space[name] for name in names if name in space}
                 undo = partial(refill.names_, space, notes.state_among(bound))
                 self._structure.append((value.__name__, undo))
             undo = None
-        elif isinstance(value, type):
+        elif is_a(value, type):
             if object_graph.is_own(value):
                 undo = partial(refill.class_, value, object_graph.of_class(value))
-        elif isinstance(value, _CTYPES):
+        elif is_a(value, _CTYPES):
             undo = partial(refill.bytes_, value, bytes(value))  # type: ignore[call-overload]
-        elif isinstance(value, functools._lru_cache_wrapper):
+        elif is_a(value, functools._lru_cache_wrapper):
             if not value.cache_info().currsize:  # else nobody can say what was in it
                 undo = value.cache_clear
-        elif isinstance(value, io.IOBase):
+        elif is_a(value, io.IOBase):
             undo = refill.file(value)
-        elif isinstance(value, Generator) and (back := rewind(value)):
+        elif is_a(value, Generator) and (back := rewind(value)):
             self._rewinds.append((type(value).__name__, back))
-        if isinstance(value, DataLoader):
+        if is_a(value, DataLoader):
             self.loaders.append(value)
         if undo is not None:
             self._structure.append((type(value).__name__, undo))
@@ -210,13 +211,18 @@ class Kept:
         """
         written = self._watch.written()
         failed: list[str] = []
+        left: set[int] = set()  # what a thread works at
         interrupt: BaseException | None = None
         todo = self._undoing()
         while True:
             try:
                 for name, undo in todo:
                     try:
-                        undo()
+                        if not (isinstance(undo, partial) and id(undo.args[0]) in left):
+                            undo()
+                    except refill.StillAtWork as thread:
+                        left |= {id(each) for each in thread.beside if base_of(type(each))}
+                        self._watch.tell_thread(str(thread))
                     except Exception as error:
                         failed.append(f"{name}: {type(error).__name__}: {error}")
                 break

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from lrsuggest.training import object_graph
+from lrsuggest.training.object_graph import base_of, is_a
 
 _PLAIN = (bool, int, float, complex, str, bytes)
 _CONTAINERS = (dict, list, set, deque)
@@ -26,23 +27,21 @@ def in_variables(value: Any) -> list[Any]:
     Returns:
         Closures' variables (their cells) and containers.
     """
-    if isinstance(value, types.BuiltinMethodType):  # such as a list's append
+    if is_a(value, types.BuiltinMethodType):  # such as a list's append
         return [each for each in (value.__self__,) if _is_note(each)]
-    if isinstance(value, functools.partial):
+    if is_a(value, functools.partial):
         return [each for each in (*value.args, *value.keywords.values()) if _is_note(each)]
-    if not isinstance(value, types.FunctionType):
+    if not is_a(value, types.FunctionType):
         return []
     cells = [cell for cell in value.__closure__ or () if not object_graph.empty(cell)]
     contents = [cell.cell_contents for cell in cells]
-    noted: list[Any] = [
-        each for each in contents if isinstance(each, _CONTAINERS) and _is_note(each)
-    ]
+    noted: list[Any] = [each for each in contents if is_a(each, _CONTAINERS) and _is_note(each)]
     if not _has_arrays(contents):
-        noted += [c for c, each in zip(cells, contents, strict=True) if isinstance(each, _PLAIN)]
+        noted += [c for c, each in zip(cells, contents, strict=True) if is_a(each, _PLAIN)]
     held = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
     for space, names in object_graph.namespaces(value):
         held += [space[name] for name in names if name in space]
-    return noted + [each for each in held if isinstance(each, _CONTAINERS) and _is_note(each)]
+    return noted + [each for each in held if is_a(each, _CONTAINERS) and _is_note(each)]
 
 
 def state_among(variables: dict[str, Any]) -> dict[str, Any]:
@@ -51,23 +50,24 @@ def state_among(variables: dict[str, Any]) -> dict[str, Any]:
     return {
         name: each
         for name, each in variables.items()
-        if not (_is_note(each) and (counts or isinstance(each, _CONTAINERS)))
+        if not (_is_note(each) and (counts or is_a(each, _CONTAINERS)))
     }
 
 
 def _is_note(value: Any) -> bool:
-    if isinstance(value, _CONTAINERS):
-        begins = value.default_factory if isinstance(value, defaultdict) else None
-        return not value and begins in _COLLECTS
-    return isinstance(value, _PLAIN)
+    if is_a(value, _CONTAINERS):
+        begins = value.default_factory if is_a(value, defaultdict) else None
+        return not base_of(type(value)).__len__(value) and begins in _COLLECTS
+    return is_a(value, _PLAIN)
 
 
 def _has_arrays(values: list[Any]) -> bool:
-    return any(isinstance(_first(each), Tensor | np.ndarray) for each in values)
+    return any(is_a(_first(each), (Tensor, np.ndarray)) for each in values)
 
 
 def _first(value: Any) -> Any:
     """Return the first of what a container holds, anything else as it is."""
-    if not isinstance(value, (*_CONTAINERS, tuple)):
+    if not is_a(value, (*_CONTAINERS, tuple)):
         return value
-    return next(iter(value.values() if isinstance(value, dict) else value), None)
+    base = base_of(type(value))
+    return next(iter(base.values(value)) if is_a(value, dict) else base.__iter__(value), None)

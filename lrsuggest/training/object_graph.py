@@ -7,9 +7,10 @@ generator in the sampler of a dataset's subset. So everything that is reached fr
 import dis
 import functools
 import sys
+import threading
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -40,12 +41,14 @@ STATE, LED, DATA = range(3)  # how something was reached
 _OPEN_STANDARD = {"argparse", "collections", "types"}
 # What compiled code keeps for itself.
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.fx", "torch.jit")
-# What is a thread, a queue or a process is at work elsewhere too, and not for us to rewind; nor is
-# a package's object that holds one (a logger, a proxy).
+# What is a thread, a lock, a queue or a process is at work elsewhere too, and not for us to rewind;
+# nor is a package's object that holds one (a logger, a study, a pool of connections).
 _AT_WORK = {
-    "threading", "queue", "_queue", "socket", "_socket", "concurrent", "asyncio", "subprocess",
-    "multiprocessing",
+    "threading", "_thread", "queue", "_queue", "socket", "_socket", "concurrent", "asyncio",
+    "subprocess", "multiprocessing",
 }  # fmt: skip
+_CONTAINERS: tuple[Any, ...] = (OrderedDict, dict, list, tuple, set, frozenset, deque)
+_DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _SHARED_VALUES = {"multiprocessing.sharedctypes", "multiprocessing.synchronize"}
 
 
@@ -76,21 +79,23 @@ def walk(
     while any(ahead):
         came = next(reach for reach, each in enumerate(ahead) if each)
         value = ahead[came].popleft() if came else ahead[came].pop()
-        if type(value) in _LEAVES or id(value) in met or isinstance(value, closed):
+        if type(value) in _LEAVES or id(value) in met or is_a(value, closed):
             continue
         reach = _reach(value, came, examples)
         if reach > came:  # its turn comes when all that is nearer has been met
             ahead[reach].append(value)
             continue
         met[id(value)] = value
-        if isinstance(value, DataLoader | Sampler):  # a plain list may be the dataset
+        if is_a(value, (DataLoader, Sampler)):  # a plain list may be the dataset
             held = vars(value)
             examples |= {id(held[name]) for name in ("dataset", "data_source") if name in held}
         yield value, reach
-        if isinstance(value, dict | list | tuple | set | frozenset | deque):
+        base = base_of(type(value))
+        if base is not None:
+            length = base.__len__(value)
             if reach != STATE:
-                left -= len(value)
-            leads = items(value) if len(value) <= MOST_ITEMS and left >= 0 else []
+                left -= length
+            leads = items(value) if length <= MOST_ITEMS and left >= 0 else []
             leads += _attributes(value)
         else:
             leads = _held(value)
@@ -99,46 +104,63 @@ def walk(
 
 def _reach(value: Any, came: int, examples: set[int]) -> int:
     """Return how something counts as reached, wherever it came from."""
-    if isinstance(value, _OWN):
+    if is_a(value, _OWN):
         return STATE
-    if isinstance(value, Sampler):
+    if is_a(value, Sampler):
         return LED
-    if isinstance(value, _DATA) or id(value) in examples:
+    if is_a(value, _DATA) or id(value) in examples:
         return DATA
-    return max(came, LED) if isinstance(value, _FUNCTIONS) else came
+    return max(came, LED) if is_a(value, _FUNCTIONS) else came
+
+
+def is_a(value: Any, kinds: Any) -> bool:
+    """Say whether an object is of some class, without asking the object, which may be lazy."""
+    return issubclass(type(value), kinds)
+
+
+@functools.lru_cache(4096)
+def base_of(kind: type) -> Any:
+    """Return Python's own class of a container's, whose methods load, count and check nothing.
+
+    None for what is no container.
+    """
+    return next((each for each in _CONTAINERS if issubclass(kind, each)), None)
 
 
 def items(value: Any) -> list[Any]:
     """Return what a container holds, keys too."""
-    return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+    base = base_of(type(value))
+    if issubclass(base, dict):
+        return [*base.keys(value), *base.values(value)]
+    return list(base.__iter__(value))
 
 
 def _held(value: Any) -> list[Any]:
     """Return what an object leads to that is no container."""
-    if isinstance(value, Tensor):
+    if is_a(value, Tensor):
         hooks = [value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)]
         return [value.grad if value.is_leaf else None, *hooks, *_attributes(value)]
-    if isinstance(value, np.ndarray):
+    if is_a(value, np.ndarray):
         return list(value.flat) if value.dtype == object and value.size <= MOST_ITEMS else []
-    if isinstance(value, types.FunctionType):
+    if is_a(value, types.FunctionType):
         return _function(value)
-    if isinstance(value, types.MethodType):
+    if is_a(value, types.MethodType):
         return [value.__self__, value.__func__]
-    if isinstance(value, types.BuiltinMethodType):  # such as a list's append
+    if is_a(value, types.BuiltinMethodType):  # such as a list's append
         return [value.__self__]
-    if isinstance(value, functools.partial):
+    if is_a(value, functools.partial):
         return [value.func, value.args, value.keywords, value.__dict__]
-    if isinstance(value, functools._lru_cache_wrapper):
+    if is_a(value, functools._lru_cache_wrapper):
         return [value.__wrapped__]
-    if isinstance(value, types.CellType):
+    if is_a(value, types.CellType):
         return [] if empty(value) else [value.cell_contents]
-    if isinstance(value, property):
+    if is_a(value, property):
         return [value.fget, value.fset]
-    if isinstance(value, staticmethod | classmethod):
+    if is_a(value, (staticmethod, classmethod)):
         return [value.__func__]
-    if isinstance(value, types.MappingProxyType):
+    if is_a(value, types.MappingProxyType):
         return list(value.values())
-    if isinstance(value, type):
+    if is_a(value, type):
         if not is_own(value):
             return []
         methods = [each for each in vars(value).values() if isinstance(each, types.FunctionType)]
@@ -230,18 +252,32 @@ def attributes(value: Any) -> dict[str, Any] | None:
     """Return an object's own `__dict__`; None where it has none, or is not to be entered."""
     if not is_entered(type(value)):  # type: ignore[arg-type]
         return None
-    try:
-        held: dict[str, Any] = object.__getattribute__(value, "__dict__")
-    except AttributeError:
+    place = _place_of_attributes(type(value))  # type: ignore[arg-type]
+    if place is None or _at_work(type(value)):  # type: ignore[arg-type]
         return None
-    if _at_work(type(value)):  # type: ignore[arg-type]
-        return None
-    # A person's own object stays, and what takes part in training: the thread alone is left out.
-    if isinstance(value, (*_OWN, *_DATA, Sampler)) or is_own(type(value)):
+    held: dict[str, Any] = place.__get__(value)
+    # What takes part in training stays, but for the thread alone; a person's own object too, as
+    # long as its thread does not live.
+    if is_a(value, (*_OWN, *_DATA, Sampler)):
         return held
+    if is_own(type(value)):
+        return None if any(lives(each) for each in held.values()) else held
     if any(_at_work(type(each)) for each in held.values()):  # type: ignore[arg-type]
         return None
     return held
+
+
+def lives(value: Any) -> bool:
+    """Say whether something is a thread that runs."""
+    return is_a(value, threading.Thread) and value.is_alive()
+
+
+@functools.lru_cache(4096)
+def _place_of_attributes(kind: type) -> Any:
+    """Return the descriptor of a class's `__dict__`; None where there is none, or its own."""
+    found = (vars(each)["__dict__"] for each in kind.__mro__ if "__dict__" in vars(each))
+    place = next(found, None)
+    return place if isinstance(place, _DESCRIPTORS) else None
 
 
 def slots(value: Any) -> list[types.MemberDescriptorType]:

@@ -1,10 +1,8 @@
 """How each sort of object is put back in place, once its content has been noted."""
 
-import collections
 import ctypes
 import io
 import types
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +16,19 @@ from lrsuggest.training import object_graph
 ABSENT = object()  # what a variable holds that has no value
 
 
+class StillAtWork(Exception):
+    """A thread was started among some attributes and lives: they are not to be rewound under it.
+
+    Args:
+        name: the attribute's name.
+        beside: what stands beside it.
+    """
+
+    def __init__(self, name: str, beside: list[Any]) -> None:
+        super().__init__(name)
+        self.beside = beside
+
+
 def dense(tensor: Tensor) -> bool:
     """Say whether a tensor has a content to copy: not meta, not lazy."""
     return not tensor.is_meta and not nn.parameter.is_lazy(tensor)
@@ -25,29 +36,33 @@ def dense(tensor: Tensor) -> bool:
 
 def dict_(now: dict[Any, Any], saved: dict[Any, Any]) -> None:
     """Put back what a dict holds, and in which order."""
-    if len(now) != len(saved) or any(
+    # Not a subclass's own methods, which may count, check or load.
+    base = object_graph.base_of(type(now))
+    if base.__len__(now) != len(saved) or any(
         name is not name_then or each is not then
-        for (name, each), (name_then, then) in zip(now.items(), saved.items(), strict=True)
+        for (name, each), (name_then, then) in zip(base.items(now), saved.items(), strict=True)
     ):
-        # Not a subclass's own methods, which may count or check.
-        kind: Any = OrderedDict if isinstance(now, OrderedDict) else dict
-        kind.clear(now)
-        kind.update(now, saved)
+        for name, each in base.items(now):
+            if object_graph.lives(each) and saved.get(name) is not each:
+                raise StillAtWork(name, list(base.values(now)))
+        base.clear(now)
+        base.update(now, saved)
 
 
 def list_(now: Any, saved: list[Any]) -> None:
     """Put back what a list or a deque holds."""
-    if len(now) != len(saved) or any(
-        each is not then for each, then in zip(now, saved, strict=True)
+    base = object_graph.base_of(type(now))
+    held = list(base.__iter__(now))
+    if len(held) != len(saved) or any(
+        each is not then for each, then in zip(held, saved, strict=True)
     ):
-        kind: Any = list if isinstance(now, list) else collections.deque
-        kind.clear(now)
-        kind.extend(now, saved)
+        base.clear(now)
+        base.extend(now, saved)
 
 
 def set_(now: set[Any], saved: set[Any]) -> None:
     """Put back what a set holds."""
-    if now != saved:
+    if set.__ne__(now, saved):
         set.clear(now)
         set.update(now, saved)
 

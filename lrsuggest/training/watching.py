@@ -40,6 +40,17 @@ class Watch:
                     stacklevel=2,
                 )
 
+    def tell_thread(self, name: str) -> None:
+        """Warn, once, of a thread that was started and goes on."""
+        if name not in self._told:
+            self._told.add(name)
+            warnings.warn(
+                f"the training started the thread {name!r}, which goes on, so that what stands "
+                "beside it is not put back: make its object anew before you go on",
+                LrsuggestWarning,
+                stacklevel=2,
+            )
+
 
 def _mark(value: Any) -> int:
     """Return a number that another content of a tensor or an array changes."""
