@@ -9,7 +9,7 @@ import numpy as np
 
 from lrsuggest.adapters.finding import adapter
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.given import a, number, shown, whole
+from lrsuggest.curves.given import a, number, shown, truth, whole
 from lrsuggest.curves.given import seed as checked
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
@@ -99,6 +99,7 @@ def suggest_lr(
         raise UserError(_several(x, more))
     context = Context(optimizer, stage, train_steps, batch_size, schedule)
     asked(heuristic, fallback)
+    truth("progress", progress)
     replicates = whole("replicates", replicates, 1)
     probes = whole("probes", probes, 0)
     if isinstance(x, Curve):
@@ -124,6 +125,7 @@ def suggest_lr(
     if steps is not None:
         steps = whole("steps", steps, 2)
     from lrsuggest.training import checks, probe
+    from lrsuggest.training.seen import gradients
     from lrsuggest.training.seen import seen as shown_by
     from lrsuggest.training.sweep import grid, lr_find
 
@@ -152,13 +154,16 @@ def suggest_lr(
             probe.rehearse(learner)
         if progress and (probes or replicates > 1):
             _announce(planned)
-        sweeps = [
-            lr_find(
-                learner, start=start, end=last, steps=steps, furthest=furthest, seed=each_seed,
-                progress=progress,
-            )
-            for each_seed in _seeds(seed, replicates)
-        ]  # fmt: skip
+        with gradients(learner) as got:
+            sweeps = [
+                lr_find(
+                    learner, start=start, end=last, steps=steps, furthest=furthest, seed=each_seed,
+                    progress=progress,
+                )
+                for each_seed in _seeds(seed, replicates)
+            ]  # fmt: skip
+        idle = tuple(name for name, has in got.items() if not has)
+        seen = replace(seen, idle=idle, trainable=len(got))
         _refuse_nan(sweeps)
         if replicates > 1 and all(np.array_equal(s.loss, sweeps[0].loss, True) for s in sweeps):
             warnings.warn(

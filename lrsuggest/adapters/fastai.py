@@ -1,14 +1,17 @@
 """A fastai Learner lent as one of ours: trained as `learn.fit` would, handed back as it was."""
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 from lrsuggest.adapters.fastai_learner import FastaiLearner
 from lrsuggest.adapters.fastai_optimizer import kinds
+from lrsuggest.curves.given import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import FROZEN, initialized
 from lrsuggest.training.keeping import Kept
@@ -62,6 +65,7 @@ def borrowed(
     initialized(x.model)
     if x.opt is None and not any(p.requires_grad for p in x.model.parameters()):
         raise UserError(f"fastai can make no optimizer: {FROZEN}")
+    _refuse_maker(x)
     roots = [x.model]
     if "OptimWrapper" in kinds(x.opt_func):  # an instance: the optimizer that a first fit takes
         roots += [vars(x.opt_func), vars(x.opt_func.opt)]
@@ -104,6 +108,26 @@ def apply(x: Any, lr: float | slice) -> None:
         x.lr = lr
     if x.opt is not None:
         x.opt.set_hypers(lr=x.lr)
+
+
+def _refuse_maker(x: Any) -> None:
+    """Raise UserError for an opt_func or a loss that fastai cannot use."""
+    made = x.opt_func
+    while isinstance(made, functools.partial):
+        made = made.func
+    torchs = isinstance(made, torch.optim.Optimizer) or (
+        isinstance(made, type) and issubclass(made, torch.optim.Optimizer)
+    )
+    usable = callable(made) or "OptimWrapper" in kinds(made)
+    if x.opt is None and (torchs or not usable):
+        raise UserError(
+            f"opt_func must make an optimizer of fastai's; got {shown(made)}: give "
+            "partial(OptimWrapper, opt=torch.optim.AdamW)"
+        )
+    if isinstance(x.loss_func, type):
+        raise UserError(
+            f"loss_func is {shown(x.loss_func)}, not a loss: make one, {x.loss_func.__name__}()"
+        )
 
 
 def _unfrozen(model: nn.Module) -> bool:

@@ -25,6 +25,7 @@ from lrsuggest.adapters.twins import twins
 from lrsuggest.errors import UserError
 from lrsuggest.training.detection import Kind
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.misfits import scalar
 from lrsuggest.training.object_graph import walk
 from lrsuggest.training.precision import Precision
 from lrsuggest.training.seen import mixes
@@ -221,8 +222,14 @@ class FastaiLearner(Learner):
         watch.losses, watch.stepped = [], False
         for _ in range(_FRUITLESS + 2 * self.accumulate):
             batch = next(batches)
-            with contextlib.suppress(*ends):
-                fit.one_batch(fit.train_iter % fit.n_iter, batch)
+            fit.loss_grad = untouched = object()
+            try:
+                with contextlib.suppress(*ends):
+                    fit.one_batch(fit.train_iter % fit.n_iter, batch)
+            except Exception:
+                if fit.loss_grad is not untouched:  # refuses what is no loss, such as None
+                    scalar(fit.loss_grad)
+                raise
             if watch.stepped:
                 break
         else:

@@ -44,6 +44,8 @@ def borrowed(x: object, *, batches: Any = None, valid: Any = None) -> Iterator[L
     found = Fitter.of(x)
     initialized(found.module)
     for name, given in (("batches", batches), ("valid", valid)):
+        if isinstance(given, list | tuple | Mapping) and not given:
+            raise UserError(f"{name} is empty; give at least one batch")
         collection = isinstance(given, Mapping) or hasattr(given, "flattened")
         if not (given is None or collection or package(given, "LightningDataModule")):
             checked_batches(name, given)

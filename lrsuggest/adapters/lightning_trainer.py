@@ -7,15 +7,18 @@ trainer/trainer.py); in the middle of one, the live optimizer and loaders serve.
 import inspect
 import math
 import sys
+import traceback
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from lrsuggest.adapters.lightning_steps import PRECISIONS, Batches, LightningLearner, planned_steps
 from lrsuggest.adapters.rates import planned, set_rates
+from lrsuggest.curves.given import a, shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import FROZEN
 from lrsuggest.training.keeping import Kept
@@ -61,13 +64,15 @@ class Fitter:
         """
         pair = x if isinstance(x, tuple) else (x,)
         if len(pair) != 2 or not (home := package(pair[0], "Trainer")):
-            given = ", ".join(type(part).__name__ for part in pair)
+            given = ", ".join(
+                shown(part) if isinstance(part, type) else type(part).__name__ for part in pair
+            )
             raise UserError(f"Lightning's objects are given as (trainer, module); got ({given})")
         if type(pair[1]).__name__ == "OptimizedModule":  # its class takes a second to import
             raise UserError("torch.compile is not supported; give the module as it was before it")
         if package(pair[1], "LightningModule") != home:
             raise UserError(
-                f"the trainer is from {home}, the {type(pair[1]).__name__} is no "
+                f"the trainer is from {home}, {a(pair[1])} is no "
                 "LightningModule of that package; take both from one"
             )
         found = cls(*pair, home)
@@ -138,6 +143,8 @@ class Fitter:
         """Set the trainer up, if it is not in the middle of `fit`, and build the Learner."""
         trainer, module, loop = self.trainer, self.module, self.trainer.fit_loop
         live, epochs, hook = self.fitting, trainer.max_epochs, module._current_fx_name
+        if not live:
+            self._planned()
         self._silence()
         if not live:
             self._begin(batches)
@@ -172,6 +179,15 @@ class Fitter:
         )  # fmt: skip
         learner.also, learner.closed = (trainer,), self._bystanders()
         return learner
+
+    def _planned(self) -> None:
+        """Raise UserError where the trainer is to make no step."""
+        for name in ("max_epochs", "max_steps", "limit_train_batches"):
+            if getattr(self.trainer, name) == 0:
+                raise UserError(
+                    f"the trainer plans no training step, {name}=0: plan at least one, or leave "
+                    f"{name} out"
+                )
 
     def _silence(self) -> None:
         """Let `self.log` do nothing, and loggers take in what they are told and forget it."""
@@ -213,6 +229,10 @@ class Fitter:
 
     def _set_up_strategy(self) -> None:
         """Move the module to its device and let configure_optimizers make the optimizer."""
+        none = (
+            "configure_optimizers must return one optimizer, such as "
+            "torch.optim.AdamW(self.parameters(), lr=self.lr)"
+        )
         try:
             self.trainer.strategy.setup(self.trainer)
         except ValueError as error:
@@ -226,12 +246,19 @@ class Fitter:
                 "configure_optimizers returns several optimizers, and a range test sweeps one; "
                 f"return one with a parameter group for each, or {_EACH_ALONE}"
             ) from None
-        (optimizer,) = self.trainer.optimizers
-        if not optimizer.param_groups or isinstance(
-            optimizer, torch.optim.LBFGS | self._part("core.optimizer._MockOptimizer")
-        ):
+        except Exception as error:
+            lightnings = traceback.extract_tb(error.__traceback__)[-1].filename
+            reads = lightnings.endswith(str(Path("core", "optimizer.py")))
+            if not (reads and ("nknown configuration" in str(error) or type(error) is KeyError)):
+                raise
+            raise UserError(none) from error
+        made = self.trainer.optimizers
+        if len(made) != 1 or isinstance(made[0], self._part("core.optimizer._MockOptimizer")):
+            raise UserError(f"{none}; it returns none")
+        (optimizer,) = made
+        if isinstance(optimizer, torch.optim.LBFGS):
             raise UserError(
-                f"{type(optimizer).__name__.strip('_')} takes no steps that could be swept; let "
+                f"{type(optimizer).__name__} takes no steps that could be swept; let "
                 "configure_optimizers return SGD, Adam or another that needs no closure"
             )
 

@@ -8,6 +8,7 @@ the optimizer of `create_optimizer`. Read from transformers 5.24 (trainer.py) an
 
 import contextlib
 import copy
+import functools
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,11 +19,13 @@ import torch
 
 from lrsuggest.adapters.rates import planned, set_rates
 from lrsuggest.adapters.transformers_steps import Batches, TrainersLearner
+from lrsuggest.curves.given import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.checks import batches as checked_batches
 from lrsuggest.training.checks import initialized
 from lrsuggest.training.keeping import Kept
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.misfits import scalar
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.snapshot import Snapshot
 
@@ -58,6 +61,11 @@ def borrowed(
     """
     trainer = x
     _refuse(trainer)
+    if trainer.args.max_steps <= 0 and trainer.args.num_train_epochs <= 0:
+        raise UserError(
+            f"the Trainer plans no training step, num_train_epochs={trainer.args.num_train_epochs}:"
+            " plan at least one epoch, or give max_steps"
+        )
     initialized(trainer.model)
     if batches is not None:
         checked_batches("batches", batches)
@@ -65,6 +73,7 @@ def borrowed(
     sets = (trainer.train_dataset, trainer.eval_dataset)
     with Kept(trainer, model=trainer.model, closed=(callback,), data=sets):
         _silence(trainer)
+        trainer.compute_loss = _looked_at(trainer.compute_loss)
         given = () if batches is None else batches
         learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
         with Snapshot(learner):
@@ -169,13 +178,20 @@ def _optimizer(trainer: Any) -> torch.optim.Optimizer:
         trainer.create_optimizer()
     optimizer = _plain(trainer.optimizer)
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise UserError(f"{type(optimizer).__name__} is no torch optimizer; ask with one that is")
-    if any(group["lr"] is None or group.get("relative_step") for group in optimizer.param_groups):
-        raise UserError(
-            f"{type(optimizer).__name__} with relative_step=True makes its rate itself; to be "
-            "given one it needs relative_step=False, scale_parameter=False and lr"
-        )
+        raise UserError(f"{shown(optimizer)} is no torch optimizer; ask with one that is")
     return optimizer
+
+
+def _looked_at(compute_loss: Any) -> Any:
+    """Return a Trainer's `compute_loss` that refuses what is no loss before it is trained on."""
+
+    @functools.wraps(compute_loss)
+    def computes(*args: Any, **settings: Any) -> Any:
+        made = compute_loss(*args, **settings)
+        scalar(made[0] if isinstance(made, tuple) and len(made) == 2 else made)
+        return made
+
+    return computes
 
 
 def _silence(trainer: Any) -> None:
@@ -220,6 +236,8 @@ def _loader(trainer: Any) -> Any:
     Raises:
         UserError: it has nothing to train on.
     """
+    if hasattr(trainer.train_dataset, "__len__") and len(trainer.train_dataset) == 0:
+        raise UserError("the Trainer's train_dataset is empty; give it at least one example")
     try:
         return trainer.get_train_dataloader()
     except ValueError as error:

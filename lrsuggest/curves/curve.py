@@ -42,7 +42,10 @@ _SENTENCES = {
 
 def _frozen(values: ArrayLike, name: str) -> Floats:
     try:
-        array = np.array(_detached(values), dtype=np.float64)
+        found = np.asarray(_detached(values))
+        if found.dtype.kind in "cmM":  # complex numbers and dates, which numpy would convert
+            raise TypeError
+        array = np.array(found, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"{name} must hold numbers only; got {values!r:.80}") from None
     if array.ndim != 1:
@@ -56,6 +59,8 @@ def _detached(values: Any) -> Any:
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu()
         # numpy has no bfloat16.
+        if getattr(values, "is_complex", bool)():
+            return values.numpy()
         return values.double().numpy() if hasattr(values, "double") else values
     if isinstance(values, list | tuple) and any(hasattr(each, "detach") for each in values):
         return [_detached(each) for each in values]

@@ -27,6 +27,9 @@ class Seen:
         continued: True where its training went on before; None where nothing tells.
         outside: names of trainable weights that are in no group of the optimizer.
         beside: methods of training that no recorded task had, such as MixUp.
+        loaded: the name that a transformers model was loaded by, None for any other.
+        idle: names of weights that are to train and got no gradient in the sweep.
+        trainable: how many are to train, where the sweep was watched.
     """
 
     optimizer: str | None = None
@@ -35,6 +38,9 @@ class Seen:
     continued: bool | None = None
     outside: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    loaded: str | None = None
+    idle: tuple[str, ...] = ()
+    trainable: int = 0
 
     @property
     def holds_much(self) -> bool:
@@ -134,6 +140,17 @@ def _of_the_training(context: Context, seen: Seen) -> list[str]:
         reasons.append(
             "The body is pretrained: of nine rates called reliable on held-out stages of its kind, "
             "three cost at most a tenth of what the training gains."
+        )
+    if seen.loaded and context.stage is None:
+        reasons.append(
+            f"The model is called {seen.loaded}, as one that was loaded with pretrained weights: "
+            "give stage='finetune', or 'scratch' if its weights are new."
+        )
+    if seen.idle:
+        reasons.append(
+            f"{len(seen.idle)} of {seen.trainable} weights that are to train got no gradient "
+            f"({seen.idle[0]} first): let the loss depend on them, or hold them with "
+            "requires_grad_(False)."
         )
     if seen.continued:
         reasons.append(

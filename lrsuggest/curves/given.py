@@ -80,6 +80,16 @@ def whole(name: str, value: Any, least: int | None, *, or_none: bool = False) ->
     )
 
 
+def truth(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} must be True or False; got {shown(value)}")
+
+
 def seed(value: Any, more: int = 0) -> int | None:
     """Return a seed as an int, None as it is.
 

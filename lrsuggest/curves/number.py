@@ -1,17 +1,19 @@
 """What lets a suggestion stand where a number does, and keeps one without a rate from doing so."""
 
+import copy
 import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass
-from operator import index
+from operator import index, is_
 from typing import Any, SupportsIndex
 
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow")
 _REFUSED = (
     *_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), "lt", "le", "gt", "ge", "neg", "pos",
     "abs", "int", "complex", "trunc", "floor", "ceil", "round", "array", "array_ufunc",
+    "len", "getitem",  # asked by what takes several rates, or a tensor's values
 )  # fmt: skip
 _A_FLOATS = ("hex", "is_integer", "as_integer_ratio", "conjugate")
 
@@ -92,8 +94,9 @@ def let_optimizers_keep_floats() -> None:
 
     `torch.load(weights_only=True)` reads floats of exactly that class, and nothing that pickle
     can write in another's place comes out as one. So `Optimizer.add_param_group` (which every
-    optimizer calls when it is made), `Optimizer.state_dict` and the `state_dict` of torch's
-    schedulers are wrapped, and nothing else of torch's. PyYAML, once loaded, writes a float too.
+    optimizer calls when it is made), `Optimizer.state_dict`, the `state_dict` of torch's
+    schedulers and `torch.save` (for hyperparameters in a checkpoint, and other libraries'
+    schedulers) are wrapped, and nothing else of torch's. PyYAML, once loaded, writes a float too.
     """
     _let_yaml_write_floats()
     module = sys.modules.get("torch.optim.optimizer")
@@ -116,6 +119,8 @@ def let_optimizers_keep_floats() -> None:
 
     adds.keeps_floats = True  # type: ignore[attr-defined]
     kind.add_param_group, kind.state_dict = adds, states
+    torch: Any = sys.modules["torch"]
+    torch.save = torch.serialization.save = _saving_floats(torch.save)
     schedulers: Any = sys.modules.get("torch.optim.lr_scheduler")
     base = getattr(schedulers, "LRScheduler", ())
     for each in [x for x in vars(schedulers).values() if isinstance(x, type)] if base else ():
@@ -133,13 +138,38 @@ def _giving_floats(state_dict: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return gives
 
 
-def _deeply_plain(value: Any) -> Any:
-    """Return a dict, list or tuple with plain floats for numbers of ours; all else as it is."""
+def _saving_floats(save: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(save)
+    def saves(obj: Any, *args: Any, **settings: Any) -> None:
+        save(_deeply_plain(obj), *args, **settings)
+
+    return saves
+
+
+def _deeply_plain(value: Any, above: frozenset[int] = frozenset()) -> Any:
+    """Return dicts, lists and tuples with plain floats for numbers of ours; all else as it is.
+
+    Args:
+        value: anything; what holds no number of ours is returned itself.
+        above: ids of the containers it stands in, which it may hold in turn.
+    """
     if isinstance(value, Number):
         return float(value)
-    if type(value) is dict:
-        return {key: _deeply_plain(each) for key, each in value.items()}
-    return type(value)(map(_deeply_plain, value)) if type(value) in (list, tuple) else value
+    if not isinstance(value, dict | list | tuple) or id(value) in above:
+        return value
+    above |= {id(value)}
+    old = list(value.values() if isinstance(value, dict) else value)
+    new = [_deeply_plain(each, above) for each in old]
+    if all(map(is_, old, new)):
+        return value
+    if isinstance(value, tuple):
+        return type(value)(new) if type(value) is tuple else value._make(new)  # type: ignore[attr-defined]
+    found = copy.copy(value)
+    if isinstance(found, dict):
+        found.update(zip(value, new, strict=True))
+    else:
+        found[:] = new
+    return found
 
 
 def _let_yaml_write_floats() -> None:

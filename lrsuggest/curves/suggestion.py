@@ -66,10 +66,10 @@ class Suggestion:
     and `suggestion or 1e-3` is 1e-3.
 
     Copies and pickles are whole suggestions. But an optimizer keeps the plain float, and so does
-    a file of `torch.save`'s, that it may be read where there is no lrsuggest; what else than an
-    optimizer or a scheduler is to be read with `weights_only=True` is given `float(suggestion)`,
-    as is a dataclass that `dataclasses.asdict` is to take apart. PyYAML writes the float, if it
-    was imported when the suggestion was made.
+    a file of `torch.save`'s (a checkpoint with its hyperparameters, say), that it may be read
+    where there is no lrsuggest, with `weights_only=True` too. A dataclass that
+    `dataclasses.asdict` is to take apart is given `float(suggestion)`. PyYAML writes the float, if
+    it was imported when the suggestion was made.
 
     Attributes:
         lr: the rate of the parameter group with the largest one; None is an abstention.

@@ -99,6 +99,25 @@ def _needs_closure(optimizer: Any) -> bool:
     return False
 
 
+def rates(optimizer: Any) -> None:
+    """Refuse an optimizer that has no rates to set.
+
+    Raises:
+        UserError: it has no groups, or makes its rate itself.
+    """
+    if not optimizer.param_groups:
+        raise UserError(
+            "the optimizer has no groups, so it trains nothing: make it anew over the model's "
+            f"weights, {type(optimizer).__name__}(model.parameters())"
+        )
+    for group in optimizer.param_groups:
+        if group.get("lr") is None or group.get("relative_step"):
+            raise UserError(
+                f"{type(optimizer).__name__} with lr=None or relative_step=True makes its rate "
+                "itself; to be given one it needs relative_step=False, scale_parameter=False and lr"
+            )
+
+
 def initialized(model: nn.Module) -> None:
     """Refuse a model whose weights the first batch is to make.
 
@@ -198,6 +217,7 @@ def ready(learner: Any) -> None:
         raise UserError("nothing trains within torch.no_grad(): call this outside of it")
     model, optimizer = learner.model, learner.optimizer
     initialized(model)
+    rates(optimizer)
     weights = [p for group in optimizer.param_groups for p in group.get("params", ())]
     kind = type(optimizer).__name__
     # fastai's own optimizers are made over the model, and show no weights in their groups.

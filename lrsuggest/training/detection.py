@@ -1,16 +1,16 @@
 """What a learner shows of itself: its optimizer's kind, what is held, whether it has trained."""
 
-import dis
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from lrsuggest.training.functions import names_in, sets_rate, steps_of
 
 # Ways to compute one and the same update, which stand in many a class's name.
 _SAME_UPDATE = re.compile(
@@ -60,16 +60,22 @@ def kind_of(optimizer: Any) -> Kind:
     """
     over: list[str] = []
     seen: set[int] = set()
-    while (inner := _inner(optimizer)) is not None and id(optimizer) not in seen:
+    sets: str | None = None
+    while id(optimizer) not in seen:
         seen.add(id(optimizer))
         kind = type(optimizer)
+        sets = sets or sets_rate(optimizer)
+        inner = _inner(optimizer)
+        if inner is None or id(inner) in seen:
+            break
         if kind.__name__ not in _TRANSPARENT and _writes(kind):
             over.append(kind.__name__)
         optimizer = inner
     found = _class_of(optimizer)
-    if not over:
-        return found
-    return Kind(found.name, " over ".join([*over, found.unrecorded or type(optimizer).__name__]))
+    if over:
+        said = " over ".join([*over, found.unrecorded or type(optimizer).__name__])
+        found = Kind(found.name, said)
+    return Kind(found.name, sets) if sets else found
 
 
 def _inner(optimizer: Any) -> Any:
@@ -147,7 +153,7 @@ def _steps_otherwise(kind: type) -> bool:
     step = inspect.unwrap(vars(kind).get("step", object))
     if not inspect.isfunction(step) or not step.__qualname__.startswith(f"{kind.__qualname__}."):
         return False  # torch hangs its hooks into the class, round the step inherited
-    names = set(_names(step.__code__))
+    names = set(names_in(step.__code__))
     above = {each.__name__ for each in kind.__mro__[1:]} - {"object", "Optimizer"}
     return "step" not in names or not names & {"super", *above}
 
@@ -162,25 +168,9 @@ def _code_writes(value: Any) -> bool:
     code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
     if code is None:
         return False
-    return any(map(_WRITES.fullmatch, _names(code))) or any(
-        step.opname == "STORE_ATTR" and step.argval in ("grad", "data") for step in _steps(code)
+    return any(map(_WRITES.fullmatch, names_in(code))) or any(
+        step.opname == "STORE_ATTR" and step.argval in ("grad", "data") for step in steps_of(code)
     )
-
-
-def _steps(code: CodeType) -> Iterator[dis.Instruction]:
-    """Yield the instructions of a function's code, of functions within it too."""
-    yield from dis.get_instructions(code)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _steps(constant)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that a function's code uses, within functions in it too."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,8 @@ def scalar(loss: Any) -> Tensor:
 def step(learner: Any, drawn: Iterator[Any], rates: Sequence[float], index: int) -> Tensor:
     """Take a step, and say in a sentence what makes it fail.
 
-    What the model, the loss or the optimizer raises in the first step stands as the cause below
-    the sentence, which is raised as an error of the same kind; in a later one it is passed on,
-    but for a batch that is too small for batch norm.
+    What the model, the loss or the optimizer raises stands as the cause below the sentence, which
+    is raised as an error of the same kind and, where the step is not the first, names it.
 
     Args:
         learner: a `Learner`.
@@ -61,14 +60,12 @@ def step(learner: Any, drawn: Iterator[Any], rates: Sequence[float], index: int)
     except Exception as error:
         if not is_misfit(error):
             raise
-        said = _too_small(error, index) or (None if index else _misfit(learner, error))
-        if said is None:
-            raise
+        said = _too_small(error, index) or _misfit(learner, error, index)
         raise both(type(error))(said) from error
     for group, rate in zip(learner.optimizer.param_groups, rates, strict=False):
         # To look at a tensor may wait for a device, so once.
         if (index and isinstance(group["lr"], Tensor)) or math.isclose(
-            group["lr"], rate, rel_tol=1e-5
+            group["lr"], as_kept(group["lr"], rate), rel_tol=1e-5
         ):
             continue
         raise UserError(
@@ -78,6 +75,11 @@ def step(learner: Any, drawn: Iterator[Any], rates: Sequence[float], index: int)
             "its schedule anew from the rate found"
         )
     return loss
+
+
+def as_kept(place: Any, rate: float) -> float:
+    """Return a rate as a tensor that is to hold it rounds it; anything else keeps all of it."""
+    return float(place.new_tensor(rate)) if isinstance(place, Tensor) else rate
 
 
 def is_misfit(error: Exception) -> bool:
@@ -90,9 +92,14 @@ def both(kind: type[Exception]) -> type[UserError]:
     return type("UserError", (UserError, kind), {"__str__": Exception.__str__})
 
 
-def _misfit(learner: Any, error: Exception) -> str:
-    """Say what the first step shows to be wrong."""
+def _misfit(learner: Any, error: Exception, index: int) -> str:
+    """Say what a step shows to be wrong."""
     text = _text(error)
+    if index:
+        return (
+            f"it failed in step {index + 1}{_where(error)} with {type(error).__name__}: {text}; "
+            "look at the batch of that step, and at what its rate makes of the weights"
+        )
     if "does not require grad" in text:
         return (
             "the loss hangs on no weight that trains, so there is no gradient: it was detached, "
@@ -128,6 +135,9 @@ def _too_small(error: Exception, index: int) -> str | None:
 
 
 def _text(error: Exception) -> str:
+    """Return what an error says on one line; of one from a DataLoader's worker, its last line."""
+    if "DataLoader worker process" in str(error):
+        return str(error).strip().splitlines()[-1][:200].rstrip(".")
     return " ".join(str(error).split())[:200].rstrip(".")
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrsuggest.curves.curve import Curve, Ended, Floats
-from lrsuggest.curves.given import number, whole
+from lrsuggest.curves.given import number, truth, whole
 from lrsuggest.curves.given import seed as checked
 from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.errors import UserError
@@ -103,6 +103,7 @@ def lr_find(
     """
     checks.learner(learner, Learner, "lr_find(learner)")
     seed = checked(seed)
+    truth("progress", progress)
     rates = grid(start, end, steps, furthest)
     most = len(rates)
     _refuse_several(learner)

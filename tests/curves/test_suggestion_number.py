@@ -154,15 +154,6 @@ def test_a_rate_read_before_torch_is_loaded_is_kept_plain_too():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_elsewhere_a_saved_one_is_the_float(tmp_path):
-    torch.save({"lr": FOUND}, tmp_path / "other.pt")
-    loaded = torch.load(tmp_path / "other.pt", weights_only=False)["lr"]
-    assert type(loaded) is float
-    assert loaded == FOUND
-    with torch.serialization.safe_globals([float]):
-        assert torch.load(tmp_path / "other.pt", weights_only=True)["lr"] == FOUND
-
-
 @pytest.mark.parametrize("each", [FOUND, FALLEN, NONE])
 def test_copies_and_pickles_are_whole(each):
     for again in (
