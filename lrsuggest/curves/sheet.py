@@ -244,6 +244,8 @@ def _check_unit(path: str | Path, column: str, name: str, unit: str, smoothed: b
 def _number(where: str, column: str, text: str) -> float:
     if DECIMAL_COMMA.fullmatch(text):
         mend = text.replace(",", ".")
+        if _THOUSANDS.fullmatch(text):
+            mend += f", or {text.replace(',', '')} if the comma stands between thousands"
         raise UserError(f"{where}: {column} {text} has a decimal comma; write {mend}")
     try:
         return number(text)

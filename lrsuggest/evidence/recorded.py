@@ -92,8 +92,8 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
             raise UserError(f"{folder / 'tasks.csv'}, task {row['task']!r}: {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
-                "export the tables again"
+                f"{folder / 'tasks.csv'}: of the task {row['task']!r} a value cannot be read "
+                f"({error}); export the tables again"
             ) from None
     return found
 

@@ -59,6 +59,7 @@ def test_what_can_mean_one_thing_only_is_read(tmp_path, text):
         (PLAIN + "#N/A,2.5\n", "line 32: lr is not a number; it is '#N/A'"),
         (PLAIN + "#1,2.5\n", "line 32: lr is not a number; it is '#1'"),
         ("loss,lr\n#NUM!,1e-3\n2,1e-2\n", "line 2: loss is not a number; it is '#NUM!'"),
+        ('lr,loss\n1e-3,"2,300"\n', "2,300 has a decimal comma; write 2.300, or 2300 if the"),
         ("lr;loss\n1e-3;1,234\n1e-2;1,235\n", "loss 1,234 has a decimal comma"),
         ('{"log_history": [{"loss": 1}]}', "write its log_history as a table"),
         ("version https://git-lfs.github.com/spec/v1\n", "run git lfs pull"),
