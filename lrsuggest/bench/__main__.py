@@ -136,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(markup=False, soft_wrap=options[0], width=options[1])
     try:
         args = _parser().parse_args(argv)
+        _check_filled(args)
         if args.command == "read":
             print_reading(console, args)
             return 0
@@ -168,6 +169,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + stopped.signum
 
 
+def _check_filled(args: argparse.Namespace) -> None:
+    """Refuse an empty word, which a shell makes of a variable that is not set.
+
+    Raises:
+        UserError: there is one; an empty --data is none, as an empty $LRSUGGEST_DATA.
+    """
+    for name, given in vars(args).items():
+        words = given if isinstance(given, list) else [given]
+        if name != "data" and any(isinstance(each, str) and not each.strip() for each in words):
+            raise UserError(f"{name} is empty (''); write out what is meant, or leave it out")
+
+
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or export; without a command, run quick and report."""
     from lrsuggest.bench.collect import collect, collect_lessons
@@ -181,6 +194,13 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     if "out" not in args and args.command in ("report", "export"):
         if (Path(name) / "plan.json").is_file():  # an output folder, wherever it lies
             out = Path(name)
+        elif (Path(name) / "tasks.csv").is_file():
+            raise UserError(
+                f"{name} holds exported tables and no records; give the output folder of a suite "
+                "that was run"
+            )
+        elif Path(name).is_file() and Path(name).suffix != ".toml":
+            raise UserError(f"{name} is a file; give the folder it lies in, or a suite")
         elif Path(name).is_dir() and len(Path(name).parts) > 1:
             raise UserError(
                 f"{name} holds neither plan.json nor tasks.csv; give the output folder of a suite "
@@ -228,28 +248,20 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
 
 def _score(args: argparse.Namespace, console: Console) -> int:
     """Judge the registered heuristics and a person's own."""
-    from lrsuggest.bench.score import judged, print_people, print_regret, register
+    from lrsuggest.bench.score import asked, judged, print_people, print_regret, register
 
-    new = [name for file in args.files if file.endswith(".py") for name in register(Path(file))]
-    suites = [file for file in args.files if not file.endswith(".py")]
-    out = getattr(args, "out", None) or (suites and _folder(suites[0])) or None
+    files, where = asked(args)
+    new = [name for file in files for name in register(file)]
     if args.humans:
         split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
         print_people(split, console, new)
         return 0
     # Opened first: that it cannot be written is to be told before the contest.
     with output(args.csv) if args.csv else contextlib.nullcontext() as file:
-        table = print_regret(judged(out and Path(out), args.families), console, new)
+        table = print_regret(judged(where, args.families), console, new)
         if file:
             file.write(table.to_csv(index=False).encode())
     return 0
-
-
-def _folder(name: str) -> Path:
-    """Return an output folder, or a folder of exported tables, by its path or its suite's name."""
-    if any((Path(name) / each).is_file() for each in ("plan.json", "tasks.csv")):
-        return Path(name)
-    return Path("reports") / Path(name).stem
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:

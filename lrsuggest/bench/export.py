@@ -13,6 +13,7 @@ from lrsuggest.bench.jobs import Job, Record
 from lrsuggest.bench.plan import FRESH
 from lrsuggest.bench.planned import Plan, PlannedTask
 from lrsuggest.bench.store import Store
+from lrsuggest.errors import UserError
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
 from lrsuggest.evidence.recorded import LATER, RUNS, SWEEPS, TASKS
 from lrsuggest.tasks.data.resident import Resident, cached
@@ -114,7 +115,14 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
 
     Sweeps come with the range test that heuristics are judged on first. Where there are lessons,
     lessons.csv, stages.csv, chains.csv and named.csv stand beside them.
+
+    Raises:
+        UserError: there is no record, or the folder holds records; nothing in it is changed.
     """
+    if (folder / "plan.json").is_file():
+        raise UserError(
+            f"{folder} holds the records of a suite that was run; give --to another folder"
+        )
     tasks, sweeps, runs = [], [], []
     for task in plan.tasks:
         found = [record for job in task.all_jobs if (record := store.measured(job))]
@@ -125,6 +133,12 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
         tests.sort(key=lambda record: not task.main(record.job))
         sweeps += [_sweep(task, record) for record in tests]
         runs += [run_row(task, record) for record in found if not record.result.curve]
+    kept = len(sweeps) + len(runs) + sum(len(each.chains) for each in lessons)
+    if not kept:
+        raise UserError(
+            f"{store.folder} holds no result that can be read, so {folder} is left as it is; run "
+            "the suite first"
+        )
     tables = {
         name: pd.DataFrame(rows, columns=list(columns))
         for name, rows, columns in (
@@ -139,4 +153,4 @@ def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvide
     for name, table in tables.items():
         with output(folder / f"{name}.csv", folders=True) as file:
             file.write(table.to_csv(index=False, float_format="%.6g").encode())
-    return len(sweeps) + len(runs) + sum(len(each.chains) for each in lessons)
+    return kept

@@ -15,6 +15,7 @@ from lrsuggest.bench.jobs import Record
 from lrsuggest.bench.planned import PlannedTask, load_plan
 from lrsuggest.bench.store import Store
 from lrsuggest.bench.suite import load as load_suite
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 from lrsuggest.evidence import lessons as lesson_tables
 from lrsuggest.evidence import recorded
@@ -35,8 +36,8 @@ class Gathered(NamedTuple):
 
 
 def holds_tables(folder: Path) -> bool:
-    """Say whether a folder holds tables that `export` wrote."""
-    return (folder / "tasks.csv").is_file()
+    """Say whether a folder holds tables that `export` wrote, and no records they were made of."""
+    return (folder / "tasks.csv").is_file() and not (folder / "plan.json").is_file()
 
 
 def gather(where: Path, command: str = "") -> Gathered:
@@ -134,7 +135,11 @@ def _from_tables(folder: Path, command: str) -> Gathered:
 def _title(folder: Path) -> str:
     """The heading of the tables' own README, or the folder's name."""
     page = folder / "README.md"
-    first = page.read_text("utf-8").partition("\n")[0] if page.is_file() else ""
+    try:
+        text = decode(read_bytes(page), page, "") if page.is_file() else ""
+    except (UserError, OSError):
+        text = ""  # the tables are what counts
+    first = text.partition("\n")[0].rstrip()
     return first.removeprefix("# ") if first.startswith("# ") else f"Tables in {folder.name}"
 
 

@@ -1,5 +1,6 @@
 """Judges heuristics on recorded tables and prints how they did; loads no torch."""
 
+import argparse
 import importlib.util
 import math
 import sys
@@ -21,6 +22,46 @@ from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
+
+
+def asked(args: argparse.Namespace) -> tuple[list[Path], Path | None]:
+    """Return the files that register heuristics, and the folder to judge on or None.
+
+    Args:
+        args: what the command line holds.
+
+    Raises:
+        UserError: it asks for two things that do not go together; nothing is left out unsaid.
+    """
+    out = getattr(args, "out", None)
+    files = [Path(file) for file in args.files if file.endswith(".py")]
+    folders = [_folder(file) for file in args.files if not file.endswith(".py")]
+    folders += [Path(out)] if out else []
+    if len(folders) > 1:
+        raise UserError(f"score judges on one folder; got {folders[0]} and {folders[1]}")
+    if args.humans and folders:
+        raise UserError(
+            f"--humans judges by what people picked off recorded curves; leave {folders[0]}, or "
+            "leave --humans"
+        )
+    if args.humans and args.csv:
+        raise UserError("--csv writes the contest, which --humans does not hold; leave one of them")
+    if folders and args.families == "confirm":
+        raise UserError(
+            f"--families confirm is evidence of the package's own; leave it, or leave {folders[0]}"
+        )
+    return files, folders[0] if folders else None
+
+
+def _folder(name: str) -> Path:
+    """Return an output folder, or a folder of exported tables, by its path or its suite's name."""
+    if any((Path(name) / each).is_file() for each in ("plan.json", "tasks.csv")):
+        return Path(name)
+    if Path(name).is_file() and not name.endswith(".toml"):
+        raise UserError(f"{name} is a file; give the folder it lies in, or a file that ends in .py")
+    if Path(name).is_dir() and len(Path(name).parts) > 1:
+        return Path(name)
+    return Path("reports") / Path(name).stem
 
 
 def register(path: Path) -> list[str]:
@@ -77,22 +118,26 @@ def _told(name: str, read: Read) -> Read:
 def judged(out: Path | None, families: str) -> list[TaskEvidence]:
     """Return the tasks to judge on.
 
-    They are an output folder's, or without one what was recorded with the package: all families
-    of the evidence, its "dev" or its "held-out" ones, or those of "confirm", measured after the
+    They are an output folder's, or without one what was recorded with the package: all families,
+    the "dev" ones or those marked as "held-out", or those of "confirm", measured after the
     consensus was frozen.
 
     Raises:
-        UserError: the folder holds no run.
+        UserError: the folder holds no run, or none of such families.
     """
+    held_out = {"dev": False, "held-out": True}.get(families)
     if out is None:
         from lrsuggest.evidence.recorded import load
 
         if families == "confirm":
             return load(shipped("benchmarks/recorded/confirm"))
-        return load(held_out={"dev": False, "held-out": True}.get(families))
+        return load(held_out=held_out)
     from lrsuggest.bench.reporting import gather
 
-    return gather(out).tasks
+    tasks = [t for t in gather(out).tasks if held_out is None or t.held_out is held_out]
+    if held_out is not None and not tasks:
+        raise UserError(f"{out} has no task of --families {families}; leave it to judge on all")
+    return tasks
 
 
 def _share(value: float) -> str:

@@ -25,10 +25,18 @@ _NAMES = {
 }
 _UNIT = re.compile(r"[\[(](.*?)[\])]")
 # What may stand in brackets behind a name: what was evaluated, what was smoothed, another scale.
-_HELD_OUT = re.compile(r"\b(val\w*|eval\w*|test\w*|dev)\b", re.IGNORECASE)
+_HELD_OUT = re.compile(r"\b(val\w*|eval\w*|test\w*|dev|h[eo]ld[\s_-]?out)\b", re.IGNORECASE)
 _SMOOTHED = re.compile(r"smooth|\b(ema|ewma|avg|average|mean|rolling)\b", re.IGNORECASE)
 _SCALED = re.compile(
     r"[%‰]|10|\d{3}|\de[+-]?\d|\b(log\w*|ln|dec(ade)?s?|exp\w*|ppm|milli|micro|µ)\b", re.IGNORECASE
+)
+# What may stand there without changing what the column holds; nobody knows what else does.
+_PLAIN = re.compile(
+    r"(the|a|an|in|of|per|each|every|at|on|raw|unsmoothed|measured|train(ing)?|step|batch|minibatch"
+    r"|mini-batch|iteration|iter|value|no|unit|units|unitless|dimensionless|max(imum)?|base"
+    r"|learning|rate|lr|loss|nats?|1/step|cross|entropy|cross-entropy|ce|mse|l1|mae|nll|float(32|64)?"
+    r"|fp(16|32)|bf16|adam[a-z]*|sgd|rmsprop|lamb|lion|pg\d+|1|-|a\.?u\.?)",
+    re.IGNORECASE,
 )
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _MISSING = ("", "nan", "na", "n/a", "null", "none")
@@ -224,11 +232,20 @@ def _check_unit(path: str | Path, column: str, name: str, unit: str, smoothed: b
             f"{path} holds smoothed losses, as {name!r}; give smoothed=True (--smoothed), or "
             "better the losses themselves"
         )
+    words = [word for word in re.split(r"[\s,;:]+", unit) if word]
+    strange = [word for word in words if not _PLAIN.fullmatch(word)]
+    if strange and column in ("lr", "loss") and not (smoothed and _SMOOTHED.search(unit)):
+        raise UserError(
+            f"{path} names {column} {name!r}, and {strange[0]!r} may mean another quantity; if it "
+            f"holds the values themselves, name it {column}"
+        )
 
 
 def _number(where: str, column: str, text: str) -> float:
     if DECIMAL_COMMA.fullmatch(text):
         mend = text.replace(",", ".")
+        if _THOUSANDS.fullmatch(text):
+            mend += f", or {text.replace(',', '')} if the comma stands between thousands"
         raise UserError(f"{where}: {column} {text} has a decimal comma; write {mend}")
     try:
         return number(text)

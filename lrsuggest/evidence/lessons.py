@@ -5,6 +5,7 @@
 hand-picked ones, seed by seed in the same data orders. Tables only.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pandas as pd
 
 from lrsuggest.curves.curve import Floats
 from lrsuggest.errors import UserError
-from lrsuggest.evidence.recorded import check_columns
+from lrsuggest.evidence.cells import as_text, read_text
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.verdicts import compare
@@ -214,22 +215,20 @@ def load(folder: Path) -> list[LessonEvidence]:
     Raises:
         UserError: the folder holds no such tables.
     """
+    columns = {"lessons": LESSONS, "stages": STAGES, "chains": CHAINS, "named": NAMED}
     try:
-        facts = pd.read_csv(folder / "lessons.csv", dtype=str, keep_default_na=False)
+        texts = [read_text(folder / f"{name}.csv", each) for name, each in columns.items()]
+        facts = as_text(texts[0])
         stages, chains, named = (
-            pd.read_csv(folder / f"{name}.csv", keep_default_na=True)
-            for name in ("stages", "chains", "named")
+            pd.read_csv(io.StringIO(text), keep_default_na=True) for text in texts[1:]
         )
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} holds no recorded lessons ({error}); give the folder of lessons.csv, "
             "stages.csv, chains.csv and named.csv"
         ) from None
-    for name, table, columns in (
-        ("lessons", facts, LESSONS), ("stages", stages, STAGES), ("chains", chains, CHAINS),
-        ("named", named, NAMED),
-    ):  # fmt: skip
-        check_columns(folder / f"{name}.csv", table, columns)
     named["where"] = named["where"].fillna("")
     return [
         LessonEvidence(

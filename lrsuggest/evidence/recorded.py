@@ -5,6 +5,7 @@ its losses in one field) and runs.csv (a training run a row). README.md there sa
 mean.
 """
 
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from lrsuggest.curves.curve import Curve, Ended
 from lrsuggest.curves.given import one_of, shown
 from lrsuggest.curves.heuristics import OPTIMIZERS, SCHEDULES, STAGES
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.cells import as_text, check_runs, check_sweeps, check_tasks, read_text
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.resources import shipped
 
@@ -47,23 +49,23 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
         UserError: the folder holds no such tables.
     """
     folder = folder or shipped("benchmarks/recorded")
+    paths = [folder / f"{name}.csv" for name in ("tasks", "sweeps", "runs")]
     try:
-        tasks = pd.read_csv(folder / "tasks.csv", keep_default_na=False, dtype=str)
-        sweeps = pd.read_csv(folder / "sweeps.csv", keep_default_na=False, dtype={"task": str})
-        runs = pd.read_csv(folder / "runs.csv", dtype={"task": str, "looks": str})
+        texts = [read_text(*each) for each in zip(paths, (TASKS, SWEEPS, RUNS), strict=True)]
+        tasks, written_sweeps, written_runs = map(as_text, texts)
+        sweeps = pd.read_csv(io.StringIO(texts[1]), keep_default_na=False, dtype={"task": str})
+        runs = pd.read_csv(io.StringIO(texts[2]), dtype={"task": str, "looks": str})
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
             "sweeps.csv and runs.csv"
         ) from None
-    for name, table, columns in (
-        ("tasks", tasks, TASKS), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
-    ):  # fmt: skip
-        check_columns(folder / f"{name}.csv", table, columns)
     if tasks.task.duplicated().any():
         twice = tasks.task[tasks.task.duplicated()].iloc[0]
         raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")
-    for name, table in (("sweeps", sweeps), ("runs", runs)):
+    for name, table in (("sweeps", written_sweeps), ("runs", written_runs)):
         strange = table.task[~table.task.isin(tasks.task)]
         if len(strange):
             raise UserError(
@@ -75,8 +77,9 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
         raise UserError(
             f"{folder / 'runs.csv'}: column part, {part!r}, is none of {', '.join(PARTS)}"
         )
-    if pd.api.types.is_numeric_dtype(runs.lr) and not (runs.lr > 0).all():
-        raise UserError(f"{folder / 'runs.csv'}: column lr has a value that is no rate")
+    check_tasks(paths[0], tasks)
+    check_sweeps(paths[1], written_sweeps)
+    check_runs(paths[2], written_runs)
     sweeps_of = dict(list(sweeps.groupby("task")))
     runs_of = dict(list(runs.groupby("task")))
     found = []
@@ -89,21 +92,10 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
             raise UserError(f"{folder / 'tasks.csv'}, task {row['task']!r}: {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{folder}: of the task {row['task']!r} a value cannot be read ({error}); "
-                "export the tables again"
+                f"{folder / 'tasks.csv'}: of the task {row['task']!r} a value cannot be read "
+                f"({error}); export the tables again"
             ) from None
     return found
-
-
-def check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Make sure that a table has its columns.
-
-    Raises:
-        UserError: one is missing.
-    """
-    for name in columns:
-        if name not in table:
-            raise UserError(f"{path} has no column {name!r}; export the tables again")
 
 
 def _number(text: str) -> float:

@@ -224,3 +224,21 @@ def test_a_bad_toml_names_the_path(tmp_path, text, says):
     with pytest.raises(UserError, match=says) as caught:
         catalog.read_toml(path, dict[str, catalog.Dataset])
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["a file", "below a file", "a folder in the digest's place"])
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, what):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "a.txt").write_text("a")
+    cache = tmp_path / "cache"
+    if what.startswith("a folder"):
+        catalog.fingerprint(tmp_path / "f", cache)
+        (kept,) = cache.iterdir()
+        kept.unlink()
+        kept.mkdir()
+    else:
+        cache.write_text("kept")
+    asked = cache / "deep" if what.startswith("below") else cache
+    with pytest.raises(UserError, match=r"\.fingerprint cannot be written \(.*\); give ano"):
+        catalog.fingerprint(tmp_path / "f", asked)
+    assert cache.is_dir() or cache.read_text() == "kept"

@@ -193,6 +193,21 @@ def test_labels_are_read_without_what_surrounds_them(tmp_path):
         ask(write(tmp_path / "b", rows, name="mammography.csv"), "mammography")
 
 
+def test_one_label_in_two_spellings_is_refused(tmp_path):
+    rows = mammography(lambda k: ("'-1'", "'-1.0'", "'1'")[k % 3])
+    with pytest.raises(UserError, match=r"6 holds '-1' and '-1\.0', one number in two spellings"):
+        ask(write(tmp_path, rows, name="mammography.csv"), "mammography")
+    rows = mammography(lambda k: ("'1'", "'01'")[k % 2])
+    with pytest.raises(UserError, match="'1' and '01', one number in two spellings"):
+        ask(write(tmp_path, rows, name="mammography.csv"), "mammography")
+
+
+def test_a_sex_in_small_letters_is_the_same(tmp_path):
+    plain = ask(write(tmp_path / "a", abalone(), name="abalone.csv"), "abalone")
+    rows = [[row[0].lower() if k % 2 else row[0], *row[1:]] for k, row in enumerate(abalone())]
+    assert same(ask(write(tmp_path / "b", rows, name="abalone.csv"), "abalone"), plain)
+
+
 def test_a_table_inside_an_archive_keeps_the_same_rules(tmp_path):
     rows = [["age", "job", "salary"], *([f"{k}", " A", ["<50k", ">=50k"][k % 2]] for k in range(N))]
     text = "\n".join(", ".join(row) for row in rows).encode()

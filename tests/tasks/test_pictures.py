@@ -1,11 +1,12 @@
 """Pictures and masks as people have them: read without a changed pixel, or refused by name."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from test_walk import classes, quietly
 
 from lrsuggest.errors import UserError
@@ -181,7 +182,7 @@ def test_a_picture_cut_short_is_one_sentence(tmp_path, suffix):
 
 def test_a_picture_too_large_to_be_one_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(UserError, match="a is corrupt"):
+    with pytest.raises(UserError, match="a is too large, for Pillow reads at most 100 pixels"):
         open_image(tmp_path / "a", encoded(Image.fromarray(COLOURS)))
 
 
@@ -289,3 +290,35 @@ def test_a_mask_in_a_palette_reads_as_a_grey_one(street):
         coloured.putpalette(list(range(255, 255 - 36, -1)))
         coloured.save(path)
     np.testing.assert_array_equal(read("camvid", street, (12, 16), quietly).targets, before.targets)
+
+
+TURNED = (0x0112, 3, 1, b"\x06\0\0\0")  # to be turned by 90 degrees
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x011A, 2, 4, b"72\0\0"), (0x0100, 6, 1, b"\xff\0\0\0"), (0x0101, 7, 1, bytes(4)),
+        (0x0102, 12, 1, b"\x08\0\0\0"), (0x8825, 4, 1, b"\xff\xff\0\0"),
+        (0x8769, 4, 1, b"\x90\xff\0\0"), (0x011A, 5, 1, b"\x08\0\0\0"), (0x011A, 99, 1, bytes(4)),
+    ],
+)  # fmt: skip
+def test_exif_data_that_make_no_sense_do_not_hide_how_a_picture_lies(tmp_path, entry):
+    fields = b"".join(struct.pack("<HHI4s", *each) for each in (TURNED, entry))
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + fields + bytes(4)
+    left = Image.new("RGB", (16, 8))
+    left.paste((255, 255, 255), (0, 0, 8, 8))  # the left half is white, the upper when upright
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = open_image(tmp_path / "a.jpg", encoded(left, "jpeg", exif=exif))
+    assert image.size == (8, 16)
+    assert np.asarray(image)[:6].min() > 250
+    assert np.asarray(image)[10:].max() < 5
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_a_picture_is_turned_as_pillow_turns_it(tmp_path, value):
+    content = encoded(Image.fromarray(COLOURS), "png", exif=orientation(value))
+    with Image.open(io.BytesIO(content)) as stored:
+        wanted = np.asarray(ImageOps.exif_transpose(stored))
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png", content)), wanted)

@@ -200,8 +200,8 @@ def test_another_format_under_a_known_name_is_named(tmp_path, kind):
 @pytest.mark.parametrize(
     "name",
     ["1.png:Zone.Identifier", "Thumbs.db:encryptable", "Picasa.ini", "1.png~", "#1.png#", "1.swp",
-     "1.png.crdownload", "1.png.part", "~snapshot/1.png", "#snapshot/1.png", "RECYCLER/1.png",
-     "FOUND.000/1.png", "__pycache__/1.png", "1.png.lnk", "Thumbs (1).db"],
+     "1.png.crdownload", "1.png.part", "~snapshot/1.png", "#snapshot/1.png", "../../RECYCLER/1.png",
+     "../../FOUND.000/1.png", "__pycache__/1.png", "1.png.lnk", "Thumbs (1).db"],
 )  # fmt: skip
 def test_what_programs_leave_behind_is_no_data(tmp_path, name):
     folder = classes(tmp_path)

@@ -22,7 +22,7 @@ from lrsuggest.tasks.data.synthetic import write_street
 from lrsuggest.tasks.data.walk import walk
 
 LITTER = (
-    ".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r", "._1.png", ".git/HEAD", "lost+found/1.png",
+    ".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r", "._1.png", ".git/HEAD", "notes.txt~",
     "__MACOSX/._1.png", "@eaDir/1.png", ".ipynb_checkpoints/1.png", ".nfs0001", "~$table.xlsx",
 )  # fmt: skip
 # Computed before hidden files were left out and links followed: tidy folders keep their names.

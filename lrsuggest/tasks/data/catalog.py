@@ -268,6 +268,15 @@ def _stat(path: Path) -> os.stat_result:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def _kept(path: Path) -> str | None:
+    """Return a digest that was kept, None where there is none to be read."""
+    try:
+        known = path.read_text("ascii", "replace")
+    except OSError:
+        return None
+    return known if _DIGEST.fullmatch(known) else None
+
+
 def fingerprint(
     folder: Path | None, cache: Path | None = None, packages: Sequence[str] = ()
 ) -> str:
@@ -280,7 +289,8 @@ def fingerprint(
     size and time of change.
 
     Raises:
-        UserError: one of the packages is not installed, or a file cannot be read.
+        UserError: one of the packages is not installed, a file cannot be read, or the cache cannot
+            be written to.
     """
     if folder is None:
         return "+".join(map(_installed, packages)) or "packaged"
@@ -292,7 +302,7 @@ def fingerprint(
     ]  # fmt: skip
     listing = hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     kept = cache / f"{listing}.fingerprint" if cache else None
-    if kept and kept.exists() and _DIGEST.fullmatch(known := kept.read_text("ascii", "replace")):
+    if kept and (known := _kept(kept)):
         return known
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
@@ -303,6 +313,11 @@ def fingerprint(
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if kept:
-        with atomic(kept) as file:
-            file.write(digest.hexdigest().encode())
+        try:
+            with atomic(kept) as file:
+                file.write(digest.hexdigest().encode())
+        except OSError as error:
+            raise UserError(
+                f"{kept} cannot be written ({error.strerror}); give another folder for the cache"
+            ) from None
     return digest.hexdigest()

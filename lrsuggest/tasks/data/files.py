@@ -1,19 +1,18 @@
 """Opens what readers need: a folder's files, or those inside a .tgz as it was published."""
 
 import os
-import tarfile
 import unicodedata
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from lrsuggest.decoding import check_present, decode, read_bytes
+from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError, printable
+from lrsuggest.tasks.data.archives import unpacked
 from lrsuggest.tasks.data.formats import is_picture
 from lrsuggest.tasks.data.pictures import open_binary, open_image, open_mask, pixels
-from lrsuggest.tasks.data.walk import below, hidden
+from lrsuggest.tasks.data.walk import below
 
 __all__ = ["Files", "Progress", "contents", "lines", "no_progress", "open_image", "pixels"]
 
@@ -37,7 +36,8 @@ def lines(path: Path, encoding: str = "utf-8") -> list[str]:
 
 def _lines(content: bytes, where: Path, encoding: str) -> list[str]:
     text = decode(content, where, _RESTORE, encoding)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # Only a newline ends a line: splitlines would cut at a form feed or a U+2028 inside one, too.
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def read_file(path: Path, mend: str = _RESTORE) -> bytes:
@@ -87,7 +87,7 @@ class Files(Mapping[str, Path]):
             self._held = {path.relative_to(source).as_posix(): None for path in below(source)}
         else:
             # Of two members of one name the later counts, as when unpacking.
-            self._held = dict(sorted(dict(_unpacked(source)).items()))
+            self._held = dict(sorted(dict(unpacked(source)).items()))
         self._spelt: dict[str, list[str]] = {}
         for name in self._held:
             self._spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
@@ -181,29 +181,6 @@ class Files(Mapping[str, Path]):
             name for name in self._held
             if PurePosixPath(name).parent == PurePosixPath(folder) and self.is_picture(name)
         ]  # fmt: skip
-
-
-def _unpacked(archive: Path) -> list[tuple[str, bytes]]:
-    """Return (name, bytes) of an archive's files that are data, without the top they share."""
-    held: list[tuple[PurePosixPath, bytes]] = []
-    check_present(_head(archive), archive)
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = PurePosixPath(member.name)
-                if any(map(hidden, name.parts)) or member.isdir():
-                    continue
-                file = tar.extractfile(member)
-                if file is not None:
-                    content = file.read()
-                    check_present(content, archive / name)
-                    held.append((name, content))
-    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, RecursionError) as error:
-        said = "a link in it leads nowhere" if isinstance(error, KeyError) else error
-        raise UserError(f"{archive} is damaged ({said}); fetch it again") from None
-    tops = {name.parts[0] if len(name.parts) > 1 else "" for name, _ in held}
-    drop = len(tops) == 1 and "" not in tops
-    return [("/".join(name.parts[drop:]), content) for name, content in held]
 
 
 def _head(path: Path) -> bytes:

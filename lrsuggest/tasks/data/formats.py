@@ -37,7 +37,12 @@ _BEGINS = (
     (re.compile(rb"P[1-6]\s(#[^\n]*\n)*\s*\d+\s+\d+\s"), "PPM"),
     (re.compile(rb"(.{128})DICM", re.DOTALL), "DICOM"),
 )  # fmt: skip
-_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 # What decoding a damaged file may raise, by the decoders that do it.
 _DAMAGE = (
     UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError,
@@ -103,12 +108,17 @@ def decoded(path: Path, content: bytes | None) -> tuple[Image.Image, bool]:
             warnings.simplefilter("ignore")  # of EXIF data that make no sense
             with Image.open(BytesIO(content), formats=_FORMATS) as image:
                 # Before decoding, for with TIFF that turns the picture.
-                turned = image.getexif().get(_ORIENTATION) in range(2, 9)
+                turned = _turn(image) is not None
                 # A telephone's MPO is a photograph with something of its own behind it.
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 image.load()
     except _DAMAGE as error:
         kind = _kind(content)
+        if isinstance(error, Image.DecompressionBombError):
+            raise UserError(
+                f"the image {path} is too large, for Pillow reads at most "
+                f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller"
+            ) from None
         if isinstance(error, UnidentifiedImageError) and kind and kind not in _FORMATS:
             raise UserError(
                 f"the image {path} is {kind}, which is not read; save it as PNG or JPEG"
@@ -120,3 +130,19 @@ def decoded(path: Path, content: bytes | None) -> tuple[Image.Image, bool]:
     if frames > 1:
         raise UserError(f"the image {path} holds {frames} pictures; save the one that is meant")
     return image, turned
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return a decoded picture as its EXIF data say that it is to be seen.
+
+    By the number alone: Pillow's own means writes the other EXIF data anew, which may be wrong.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    noted = image.getexif().get(_ORIENTATION)
+    return _TURNS.get(noted) if isinstance(noted, int) else None

@@ -200,7 +200,24 @@ def labels(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
                 f"{path}, line {line}: {name} is missing; it is {cell!r}; give the class or take "
                 "the row away"
             )
+    _check_spelling(held, f"{path}: {name}")
     return held
+
+
+def _check_spelling(cells: pd.Series, where: str) -> None:
+    """Refuse one number written in two ways, such as 1 and 1.0, for that would be two classes.
+
+    Raises:
+        UserError: there is one.
+    """
+    spelt: dict[float, str] = {}
+    for cell in cells.unique():
+        bare = cell.strip("'\"")
+        if is_number(bare) and (other := spelt.setdefault(number(bare), cell)) != cell:
+            raise UserError(
+                f"{where} holds {other!r} and {cell!r}, one number in two spellings; write it in "
+                "one way"
+            )
 
 
 def features(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

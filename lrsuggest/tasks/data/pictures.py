@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.formats import decoded, image_bytes
+from lrsuggest.tasks.data.formats import upright as as_seen
 from lrsuggest.tasks.data.resident import Size
 
 _16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -38,7 +39,7 @@ def open_image(path: Path, content: bytes | None = None, *, upright: bool = Fals
             f"the image {path} is to be turned by its EXIF orientation, but points or a mask "
             "belong to it; save it upright and without the EXIF data, as they lie on it"
         )
-    return _eight_bits(path, _opaque(path, ImageOps.exif_transpose(image)))
+    return _eight_bits(path, _opaque(path, as_seen(image)))
 
 
 def open_mask(path: Path, content: bytes | None = None) -> Image.Image:

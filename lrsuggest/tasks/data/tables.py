@@ -31,7 +31,9 @@ def _diamonds(folder: Path | None) -> pd.DataFrame:
 
 def _abalone(folder: Path | None) -> pd.DataFrame:
     path = _file(folder, "abalone.csv")
-    return _regression(path, read_cells(path, names=_ABALONE), "rings")  # as it is: 1 to 29 rings
+    cells = read_cells(path, names=_ABALONE)
+    cells["sex"] = cells["sex"].str.upper()  # M, F and I
+    return _regression(path, cells, "rings")  # as it is: 1 to 29 rings
 
 
 def _mammography(folder: Path | None) -> pd.DataFrame:

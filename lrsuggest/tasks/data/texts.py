@@ -70,7 +70,7 @@ def _trec(folder: Path) -> Labelled:
     for name in ("train", "test"):
         path = folder / f"TREC.{name}.all"
         for line in lines(path, "latin-1"):
-            label, *text = line.split(None, 1)
+            label, *text = re.split(r"[ \t]+", line, maxsplit=1)  # \x85 is no blank here
             if not text:
                 raise UserError(f"{path} holds {line[:40]!r}, a label without a text; restore it")
             texts += text

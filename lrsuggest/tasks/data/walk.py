@@ -9,23 +9,47 @@ from pathlib import Path
 from lrsuggest.errors import UserError
 
 # What operating systems, file servers and programs leave in a folder, beside what begins with a
-# dot: version control, notebooks' checkpoints, AppleDouble files (._x).
-_LITTER = re.compile(
+# dot: version control, notebooks' checkpoints, AppleDouble files (._x). A class may have nearly any
+# name, so that of folders only what can be nothing else is left out, and what a system keeps at a
+# drive's top only there.
+_FILES = re.compile(
     r"""
       (eh)?thumbs(_vista)?(\ \(\d+\))?\.db | zbthumbnail\.info | desktop(\ \(\d+\))?\.ini
     | _?(ds_store|picasa\.ini) | icon\r | .*:(zone\.identifier|encryptable|.*\$data) | .*\.lnk
-    | __macosx | __pycache__ | lost\+found | \$recycle\.bin | recycler | recycled
-    | system\ volume\ information | found\.\d{3} | @eadir | @__thumb | [\#@~]recycle
-    | [\#~@]snapshots? | _gsdata_ | network\ trash\ folder | temporary\ items | ~syncthing~.*
-    | ~\$.* | .*~ | \#.*\# | .*\.sw[nop] | .*\.(crdownload|part|partial|download|!ut)
+    | ~syncthing~.* | ~\$.* | .*~ | \#.*\# | .*\.sw[nop]
+    | .*\.(crdownload|part|partial|download|!ut)
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_FOLDERS = re.compile(
+    r"""
+      __macosx | __pycache__ | \$recycle\.bin | system\ volume\ information
+    | @eadir | @__thumb | [\#@~]recycle | [\#~@]snapshots?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_TOP_FOLDERS = re.compile(
+    r"""
+      lost\+found | recycler | recycled | found\.\d{3} | _gsdata_ | network\ trash\ folder
+    | temporary\ items
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
-def hidden(name: str) -> bool:
-    """Say whether a file or folder of this name is no data: hidden, or a system's or program's."""
-    return name.startswith(".") or _LITTER.fullmatch(name) is not None
+def hidden(name: str, *, folder: bool, top: bool = False) -> bool:
+    """Say whether what has this name is no data: hidden, or a system's or program's.
+
+    Args:
+        name: without the folders it lies in.
+        folder: whether it is a folder itself.
+        top: whether it lies in the dataset's folder itself.
+    """
+    if name.startswith("."):
+        return True
+    if not folder:
+        return _FILES.fullmatch(name) is not None
+    return bool(_FOLDERS.fullmatch(name) or (top and _TOP_FOLDERS.fullmatch(name)))
 
 
 def walk(folder: Path) -> list[Path]:
@@ -51,6 +75,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, bool]]:
     """Yield (path, whether it is a file); `above` are the folders that lead here."""
+    top = not above
     try:
         known = folder.stat()
         above = (*above, (known.st_dev, known.st_ino))
@@ -61,16 +86,19 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[P
         path = folder / name
         if name.startswith(".") and name.endswith(".icloud"):
             raise UserError(f"{path} stands for a file that is in iCloud only; download it")
-        if hidden(name):
-            continue
         try:
-            found = path.stat()
+            found, lost = path.stat(), ""
         except OSError as error:
+            found, lost = None, str(error.strerror)
+        is_folder = found is not None and stat.S_ISDIR(found.st_mode)
+        if hidden(name, folder=is_folder, top=top):
+            continue
+        if found is None:
             what = "link that leads nowhere" if path.is_symlink() else "file that cannot be read"
             raise UserError(
-                f"{path} is a {what} ({error.strerror}); restore what it stands for or take it away"
-            ) from None
-        if stat.S_ISDIR(found.st_mode):
+                f"{path} is a {what} ({lost}); restore what it stands for or take it away"
+            )
+        if is_folder:
             if (found.st_dev, found.st_ino) not in above:
                 yield path, False
                 yield from _below(path, above)

@@ -1,0 +1,112 @@
+"""Archives as published: read where they lie, and read whole or refused."""
+
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from lrsuggest.decoding import check_present, read_bytes
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.walk import hidden
+
+_BLOCK = 2**20
+_RECORD = 512  # bytes of a tar's header; one of zeros ends the archive
+_DAMAGE = (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, RecursionError)
+
+
+def unpacked(archive: Path) -> list[tuple[str, bytes]]:
+    """Return (name, bytes) of the files in a .tgz that are data, without the top they share.
+
+    What `walk` leaves out of a folder is left out here. Links to files are followed.
+
+    Raises:
+        UserError: the archive cannot be read, is damaged or cut short, or holds what is no file.
+    """
+    try:
+        content = read_bytes(archive)
+    except OSError as error:
+        raise UserError(f"{archive} is damaged ({error.strerror}); fetch it again") from None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            held = list(_members(tar, archive))
+            _check_end(tar)
+    except _DAMAGE as error:
+        said = str(error).partition("\n")[0].rstrip(":")  # tarfile lists every way it tried
+        said = "a link in it leads nowhere" if isinstance(error, KeyError) else said
+        raise UserError(f"{archive} is damaged ({said}); fetch it again") from None
+    held = [(name, content) for name, content in held if not _beside(name)]
+    tops = {name.parts[0] if len(name.parts) > 1 else "" for name, _ in held}
+    if len(tops) == 1 and "" not in tops:
+        below = [(PurePosixPath(*name.parts[1:]), content) for name, content in held]
+        held = [(name, content) for name, content in below if not _beside(name)]
+    return [(name.as_posix(), content) for name, content in held]
+
+
+def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield the files that are not hidden.
+
+    Raises:
+        UserError: a member is no file, and no folder.
+    """
+    for member in tar:
+        name = PurePosixPath(member.name.lstrip("/"))  # as tar itself does
+        if ".." in name.parts:
+            raise UserError(
+                f"{archive} holds {member.name!r}, which points outside its folder; fetch it again"
+            )
+        above = any(hidden(part, folder=True) for part in name.parts[:-1])
+        if above or member.isdir() or hidden(name.name, folder=False):
+            continue
+        if not (member.isreg() or member.issym() or member.islnk()):
+            raise UserError(
+                f"{archive} holds {member.name!r}, which is a pipe or a device, and no file; "
+                "take it out of the data"
+            )
+        file = None if _to_folder(tar, member) else tar.extractfile(member)
+        if file is None:
+            raise UserError(
+                f"{archive} holds {member.name!r}, a link to a folder; unpack it, and pack it with "
+                "the folder itself (tar -h)"
+            )
+        content = file.read()
+        check_present(content, archive / name)
+        yield name, content
+
+
+def _to_folder(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    """Say whether a member is a link to a folder, which need not be a member of its own."""
+    if not member.issym():
+        return False
+    parts: list[str] = []
+    for part in (PurePosixPath(member.name).parent / member.linkname).parts:
+        if part != "..":
+            parts.append(part)
+        elif parts:
+            parts.pop()
+    target = "/".join(parts)
+    names = (PurePosixPath(each.name).as_posix() for each in tar.getmembers())
+    return target == "" or any(name.startswith(f"{target}/") for name in names)
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Make sure that nothing of an archive was lost, for tarfile stops at what it cannot read.
+
+    Reading on to the end of the stream makes gzip compare its checksum and length.
+
+    Raises:
+        ReadError: the archive has no end, or more behind it.
+    """
+    stream = tar.fileobj
+    assert stream is not None
+    stream.seek(tar.offset)
+    if stream.read(_RECORD) != bytes(_RECORD):
+        raise tarfile.ReadError("it is cut short, or a part of it cannot be read")
+    while block := stream.read(_BLOCK):
+        if block.count(0) != len(block):
+            raise tarfile.ReadError("it goes on behind its end")
+
+
+def _beside(name: PurePosixPath) -> bool:
+    """Say whether a file lies in a folder that a system keeps at a drive's top."""
+    return len(name.parts) > 1 and hidden(name.parts[0], folder=True, top=True)

@@ -1,0 +1,158 @@
+"""What a command is told it does, or refuses in a sentence: nothing is left out unsaid."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lrsuggest.bench.__main__ import main
+from lrsuggest.bench.reporting import gather
+from lrsuggest.resources import shipped
+
+RECORDED = shipped("benchmarks/recorded")
+SUITE = """
+title = "Digits"
+[sweep]
+start = 1e-5
+steps = 12
+[[entry]]
+dataset = "digits"
+stage = "scratch"
+sizes = [[8, 8]]
+batch = 64
+steps = 4
+rates = [1e-3, 1e-2]
+"""
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """A folder t/ of four recorded tasks, one of them held out, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    tasks = pd.read_csv(RECORDED / "tasks.csv", dtype=str, keep_default_na=False)
+    kept = [*tasks.task[tasks.held_out == "0"][:3], *tasks.task[tasks.held_out == "1"][:1]]
+    Path("t").mkdir()
+    for name in ("tasks", "sweeps", "runs"):
+        table = pd.read_csv(RECORDED / f"{name}.csv", dtype=str, keep_default_na=False)
+        table[table.task.isin(kept)].to_csv(f"t/{name}.csv", index=False)
+    return Path("t")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """An output folder of two runs and a range test."""
+    folder = tmp_path_factory.mktemp("ran")
+    (folder / "digits.toml").write_text(SUITE)
+    out = str(folder / "out")
+    assert main(["run", str(folder / "digits.toml"), "--out", out, "--workers", "1"]) == 0
+    return folder / "out"
+
+
+def refused(capsys, *words):
+    capsys.readouterr()
+    assert main(list(words)) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    return told
+
+
+@pytest.mark.parametrize("families", ["dev", "held-out", "all"])
+def test_families_choose_among_a_folder_s_tasks_too(tables, capsys, families):
+    assert main(["score", "t", "--families", families, "--csv", "c.csv"]) == 0
+    asked = pd.read_csv("t/tasks.csv")
+    kept = {"dev": asked.held_out == 0, "held-out": asked.held_out == 1}.get(families)
+    assert set(pd.read_csv("c.csv").task) == set(asked.task if kept is None else asked.task[kept])
+    assert {"dev": 3, "held-out": 1}.get(families, 4) == pd.read_csv("c.csv").task.nunique()
+
+
+def test_families_that_a_folder_lacks_are_told(tables, capsys):
+    asked = pd.read_csv("t/tasks.csv", dtype=str, keep_default_na=False)
+    asked.assign(held_out="0").to_csv("t/tasks.csv", index=False)
+    assert "t has no task of --families held-out" in refused(
+        capsys, "score", "t", "--families", "held-out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["t", "--families", "confirm"], "evidence of the package's own; leave it, or leave t"),
+        (["t", "nonexist"], "score judges on one folder; got t and reports/nonexist"),
+        (["t", "--out", "other"], "score judges on one folder; got t and other"),
+        (["--humans", "t"], "leave t, or leave --humans"),
+        (["--humans", "--out", "t"], "leave t, or leave --humans"),
+        (["--humans", "--csv", "h.csv"], "--csv writes the contest, which --humans does not hold"),
+        (["t/tasks.csv"], "t/tasks.csv is a file; give the folder it lies in"),
+        ([""], "files is empty ('')"),
+        (["t", "--csv", ""], "csv is empty ('')"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tables, capsys, words, says):
+    assert says in refused(capsys, "score", *words)
+    assert not Path("h.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["report", ""], "suite is empty ('')"),
+        (["read", ""], "is empty ('')"),
+        (["run", " "], "suite is empty ('')"),
+        (["report", "t", "--out", ""], "out is empty ('')"),
+        (["report", "--compare", "t", ""], "compare is empty ('')"),
+        (["export", "out", "--to", ""], "to is empty ('')"),
+        (["report", "t/tasks.csv"], "t/tasks.csv is a file; give the folder it lies in"),
+        (["export", "t", "--to", "x"], "t holds exported tables and no records"),
+        (["export", "t", "--to", "t"], "t holds exported tables and no records"),
+    ],
+)
+def test_a_word_that_means_nothing_is_named(tables, capsys, words, says):
+    before = {path: path.read_bytes() for path in tables.iterdir()}
+    assert says in refused(capsys, *words)
+    assert {path: path.read_bytes() for path in tables.iterdir()} == before
+    assert not Path("reports").exists()
+
+
+def test_tables_are_not_written_among_records(ran, tmp_path, capsys):
+    before = sorted(path.name for path in ran.iterdir())
+    told = refused(capsys, "export", str(ran), "--to", str(ran))
+    assert "holds the records of a suite that was run; give --to another folder" in told
+    (tmp_path / "link").symlink_to(ran)
+    refused(capsys, "export", "--out", str(ran), "--to", str(tmp_path / "link"))
+    assert sorted(path.name for path in ran.iterdir()) == before
+
+
+def test_records_count_where_tables_lie_beside_them(ran, tables, tmp_path):
+    both = tmp_path / "both"
+    shutil.copytree(ran, both)
+    for path in tables.iterdir():
+        shutil.copy(path, both)
+    assert [task.label for task in gather(both).tasks] == [t.label for t in gather(ran).tasks]
+    assert main(["report", str(both)]) == 0
+    assert "Digits" in (both / "report.html").read_text()
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_an_export_of_nothing_leaves_good_tables(ran, tables, tmp_path, capsys, how):
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    for path in (out / "records").glob("*.json"):
+        path.write_bytes(b"[]") if how == "damaged" else path.unlink()
+    before = {path: path.read_bytes() for path in tables.iterdir()}
+    told = refused(capsys, "export", str(out), "--to", "t")
+    assert "holds no result that can be read, so t is left as it is" in told
+    assert {path: path.read_bytes() for path in tables.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        (b"\xef\xbb\xbf# My tables\r\nmore", "My tables"), (b"\xe9t\xe9 # x\n", "Tables in t"),
+        ("# My tables\n".encode("utf-16"), "Tables in t"), (b"", "Tables in t"),
+    ],
+)  # fmt: skip
+def test_a_folder_s_page_may_be_anyone_s(tables, page, title):
+    (tables / "README.md").write_bytes(page)
+    assert main(["report", "t"]) == 0
+    assert f"<title>{title}" in Path("reports/t.html").read_text("utf-8")

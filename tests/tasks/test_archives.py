@@ -1,0 +1,165 @@
+"""What is in a folder or an archive is read whole or refused: nothing vanishes for its name."""
+
+import gzip
+import lzma
+import os
+import tarfile
+
+import numpy as np
+import pytest
+from archives import special
+from helpers import need
+from test_walk import classes, picture, quietly
+
+from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.catalog import fingerprint
+from lrsuggest.tasks.data.files import contents
+from lrsuggest.tasks.data.readers import read
+
+ODD = (
+    "recycled", "RECYCLER", "found.001", "lost+found", "a.part", "a.download", "#a#", "a~", "~$",
+    "shell.lnk", "Temporary Items", "thumbs.db", "x.swp",
+)  # fmt: skip
+
+
+def tar(folder, path, *members, top="top", mode="w:gz"):
+    """An archive of a folder, and of members without content or (member, content) behind it."""
+    with tarfile.open(path, mode, format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(folder, top)
+        for member in members:
+            archive.addfile(member)
+    return path
+
+
+def names(found):
+    return [name for name, _ in found]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_class_keeps_its_images_whatever_its_name(tmp_path, name):
+    folder = classes(tmp_path / "f", ("ants", name))
+    assert fingerprint(folder) != fingerprint(classes(tmp_path / "g", ("ants",)))
+    for source in (folder, tar(folder, tmp_path / "a.tgz")):
+        data = read("folders", source, (9, 9), quietly)
+        assert set(data.classes) == {"ants", name}
+        assert len(data.inputs) == 4
+
+
+@pytest.mark.parametrize("name", ["lost+found", "RECYCLER", "FOUND.000", "Temporary Items"])
+def test_what_a_system_keeps_at_a_drive_s_top_is_no_data_there(tmp_path, name):
+    folder = classes(tmp_path / "f")
+    before = fingerprint(folder)
+    (folder / name).mkdir()
+    (folder / name / "1.png").write_bytes(picture(3))
+    assert fingerprint(folder) == before
+    assert names(contents(folder)) == names(contents(classes(tmp_path / "g")))
+    for top in ("top", "."):
+        packed = tar(folder, tmp_path / "a.tgz", top=top)
+        assert list(contents(packed)) == list(contents(folder))
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "#recycle", "~snapshot", "$RECYCLE.BIN"])
+def test_a_folder_that_can_be_nothing_else_is_no_data_anywhere(tmp_path, name):
+    folder = classes(tmp_path / "f")
+    before = names(contents(folder))
+    (folder / "train" / "ants" / name).mkdir()
+    (folder / "train" / "ants" / name / "1.png").write_bytes(picture(3))
+    assert names(contents(folder)) == before
+    assert names(contents(tar(folder, tmp_path / "a.tgz"))) == before
+
+
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        (special("top/train/wasps", tarfile.SYMTYPE, "ants"), "'top/train/wasps', a link to a fol"),
+        (special("top/train/wasps", tarfile.SYMTYPE, "../valid/ants"), "'top/train/wasps', a link"),
+        (special("top/train/ants/up", tarfile.SYMTYPE, "../.."), "ants/up', a link to a folder"),
+        (special("top/../train/ants/2.png", tarfile.REGTYPE), "which points outside its folder"),
+        (special("../2.png", tarfile.REGTYPE), "'../2.png', which points outside its folder"),
+        (special("top/train/ants/2.png", tarfile.FIFOTYPE), "2.png', which is a pipe or a device"),
+        (special("top/train/ants/2.png", tarfile.CHRTYPE), "2.png', which is a pipe or a device"),
+        (special("top/train/ants/2.png", tarfile.SYMTYPE, "9.png"), "a link in it leads nowhere"),
+    ],
+)
+def test_a_member_that_is_no_file_is_named(tmp_path, member, says):
+    path = tar(classes(tmp_path / "f"), tmp_path / "a.tgz", member)
+    with pytest.raises(UserError, match=r"holds|damaged") as caught:
+        read("folders", path, (9, 9), quietly)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_to_a_file_is_followed_and_hidden_members_are_all_one(tmp_path):
+    folder = classes(tmp_path / "f")
+    path = tar(
+        folder, tmp_path / "a.tgz",
+        special("top/train/ants/2.png", tarfile.SYMTYPE, "../bees/1.png"),
+        special("top/train/ants/3.png", tarfile.LNKTYPE, "top/train/bees/1.png"),
+        special("top/.git/hook", tarfile.FIFOTYPE),
+        special("top/.cache", tarfile.SYMTYPE, "train"),
+    )  # fmt: skip
+    found = dict(contents(path))
+    assert found["train/ants/2.png"] == found["train/ants/3.png"] == found["train/bees/1.png"]
+    assert len(found) == len(dict(contents(folder))) + 2
+
+
+def test_a_bit_that_turned_in_an_archive_is_noticed_wherever(data_root, tmp_path):
+    whole = need(data_root, "archives/human_numbers.tgz").read_bytes()
+    path = tmp_path / "a.tgz"
+    path.write_bytes(whole)
+    assert names(contents(path)) == ["train.txt", "valid.txt"]
+    for at in np.random.default_rng(0).integers(20, len(whole), 60):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(UserError, match=r"a\.tgz is damaged \(.*\); fetch it again"):
+            list(contents(path))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bytes], ids=["gz", "xz", "plain"])
+def test_an_archive_that_lost_a_part_is_refused_though_its_stream_is_whole(tmp_path, pack):
+    plain = tar(classes(tmp_path / "f"), tmp_path / "a.tar", mode="w:").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        starts = [member.offset for member in archive]
+    middle = starts[len(starts) // 2]
+    turned = bytearray(plain)
+    turned[middle + 148] ^= 1  # in a header's checksum
+    blank = plain[:middle] + bytes(512) + plain[middle + 512 :]
+    path = tmp_path / "a.tgz"
+    path.write_bytes(pack(plain))
+    assert len(list(contents(path))) == 4
+    lost = (plain[:middle], plain[: middle + 700], plain[: starts[-1]], bytes(turned), blank,
+            plain + plain)  # fmt: skip
+    for content in lost:
+        path.write_bytes(pack(content))
+        with pytest.raises(UserError, match=r"a\.tgz is damaged") as caught:
+            list(contents(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tgz")
+    with pytest.raises(UserError, match=r"a\.tgz is damaged \(it is a pipe"):
+        list(contents(tmp_path / "a.tgz"))
+
+
+def test_only_a_newline_ends_a_line(tmp_path):
+    for end, content in (
+        ("neg", b"bad\x85 film\n\x0cworse\x1c one\x1d\x1e!\n"),
+        ("pos", b"good\r\n"),
+    ):
+        (tmp_path / f"rt-polarity.{end}").write_bytes(content * 9)
+    data = read("mr_polarity", tmp_path, (8,), quietly)
+    assert np.bincount(data.targets).tolist() == [18, 9]
+    for part in ("train", "test"):
+        content = b"LOC:city where is it\x85 7 now ?\nNUM:date when\x0c was it ?\n"
+        (tmp_path / f"TREC.{part}.all").write_bytes(content)
+    data = read("trec", tmp_path, (8,), quietly)
+    assert data.classes == ("LOC:city", "NUM:date")
+    assert len(data.inputs) == 4
+
+
+def test_a_class_s_name_may_hold_any_blank_but_a_newline(tmp_path):
+    from lrsuggest.tasks.data.files import Files
+
+    with open(tmp_path / "codes.txt", "w", encoding="utf-8", newline="") as file:
+        file.write("Void\nStra\u2028sse\x85a\x0bb\r\nCar\rTree\n\n")
+    assert Files(tmp_path).lines("codes.txt") == ["Void", "Stra\u2028sse\x85a\x0bb", "Car", "Tree"]
