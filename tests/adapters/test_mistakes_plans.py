@@ -134,7 +134,9 @@ def test_classes_in_the_place_of_objects_are_named(tmp_path):
 
 def test_a_label_out_of_range_in_a_later_batch_is_named_with_its_step():
     torch.manual_seed(0)
-    batches = [(x, y + 9 * (i == 5)) for i, (x, y) in enumerate(zip(X.split(8), Y.split(8)))]
+    batches = [
+        (x, y + 9 * (i == 5)) for i, (x, y) in enumerate(zip(X.split(8), Y.split(8), strict=True))
+    ]
     model = made.net()
     before = [p.detach().clone() for p in model.parameters()]
     learner = Learner(model, CROSS, batches, torch.optim.AdamW(model.parameters()))

@@ -36,7 +36,7 @@ def test_it_is_still_false_and_itself():
     assert not NONE
     assert (NONE or 1e-3) == 1e-3
     assert bool(NONE) is False
-    assert NONE == NONE  # noqa: PLR0124
+    assert NONE == NONE
     assert str(NONE).startswith("No suggestion")
     assert f"{NONE}" == str(NONE)
     assert not isinstance(NONE, float)

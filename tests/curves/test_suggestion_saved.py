@@ -13,7 +13,7 @@ from lrsuggest import Curve, suggest_lr
 
 FOUND = suggest_lr(Curve(*sweep_like(100)))
 RATE = float(FOUND)
-Pair = namedtuple("Pair", "lr decay")  # noqa: PYI024
+Pair = namedtuple("Pair", "lr decay")
 
 
 class Named(dict):
@@ -79,7 +79,9 @@ def test_a_state_dict_keeps_its_class_and_metadata(tmp_path):
 def test_another_library_s_scheduler_loads_with_weights_only(tmp_path):
     schedulers = pytest.importorskip("timm.scheduler")
     optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=FOUND)
-    made = schedulers.CosineLRScheduler(optimizer, 10, lr_min=FOUND, warmup_lr_init=FOUND, warmup_t=2)
+    made = schedulers.CosineLRScheduler(
+        optimizer, 10, lr_min=FOUND, warmup_lr_init=FOUND, warmup_t=2
+    )
     loaded = saved(made.state_dict(), tmp_path, weights_only=True)
     assert type(loaded["lr_min"]) is type(loaded["warmup_lr_init"]) is float
     assert loaded["lr_min"] == RATE

@@ -3,16 +3,16 @@
 import pytest
 import torch
 import torchvision
-import transformers
 from helpers import make_learner
 from torch import nn
 
 from lrsuggest import UserError, lr_find, suggest_lr
-from lrsuggest.testing import simulated
 from lrsuggest.curves.curve import Curve
+from lrsuggest.testing import simulated
 from lrsuggest.training.detection import kind_of
 from lrsuggest.training.seen import beside, loaded_from
 
+transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
