@@ -148,7 +148,7 @@ class Kept:
         elif id(value) in self._notes:
             pass
         elif is_a(value, dict):
-            undo = partial(refill.dict_, value, dict(base_of(type(value)).items(value)))
+            undo = partial(refill.dict_, value, dict(base_of(value).items(value)))
         elif is_a(value, (list, deque)):
             undo = partial(refill.list_, value, object_graph.items(value))
         elif is_a(value, set):
@@ -166,7 +166,7 @@ class Kept:
             if object_graph.is_own(value):
                 undo = partial(refill.class_, value, object_graph.of_class(value))
         elif is_a(value, _CTYPES):
-            undo = partial(refill.bytes_, value, bytes(value))  # type: ignore[call-overload]
+            undo = partial(refill.bytes_, value, bytes(value))
         elif is_a(value, functools._lru_cache_wrapper):
             if not value.cache_info().currsize:  # else nobody can say what was in it
                 undo = value.cache_clear
@@ -221,7 +221,7 @@ class Kept:
                         if not (isinstance(undo, partial) and id(undo.args[0]) in left):
                             undo()
                     except refill.StillAtWork as thread:
-                        left |= {id(each) for each in thread.beside if base_of(type(each))}
+                        left |= {id(each) for each in thread.beside if base_of(each)}
                         self._watch.tell_thread(str(thread))
                     except Exception as error:
                         failed.append(f"{name}: {type(error).__name__}: {error}")

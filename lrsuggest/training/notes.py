@@ -57,7 +57,7 @@ def state_among(variables: dict[str, Any]) -> dict[str, Any]:
 def _is_note(value: Any) -> bool:
     if is_a(value, _CONTAINERS):
         begins = value.default_factory if is_a(value, defaultdict) else None
-        return not base_of(type(value)).__len__(value) and begins in _COLLECTS
+        return not base_of(value).__len__(value) and begins in _COLLECTS
     return is_a(value, _PLAIN)
 
 
@@ -69,5 +69,5 @@ def _first(value: Any) -> Any:
     """Return the first of what a container holds, anything else as it is."""
     if not is_a(value, (*_CONTAINERS, tuple)):
         return value
-    base = base_of(type(value))
+    base = base_of(value)
     return next(iter(base.values(value)) if is_a(value, dict) else base.__iter__(value), None)

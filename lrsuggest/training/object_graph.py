@@ -90,7 +90,7 @@ def walk(
             held = vars(value)
             examples |= {id(held[name]) for name in ("dataset", "data_source") if name in held}
         yield value, reach
-        base = base_of(type(value))
+        base = base_of(value)
         if base is not None:
             length = base.__len__(value)
             if reach != STATE:
@@ -118,18 +118,22 @@ def is_a(value: Any, kinds: Any) -> bool:
     return issubclass(type(value), kinds)
 
 
-@functools.lru_cache(4096)
-def base_of(kind: type) -> Any:
-    """Return Python's own class of a container's, whose methods load, count and check nothing.
+def base_of(value: Any) -> Any:
+    """Return Python's own class of a container, whose methods load, count and check nothing.
 
     None for what is no container.
     """
+    return _base_of(type(value))  # type: ignore[arg-type]
+
+
+@functools.lru_cache(4096)
+def _base_of(kind: type) -> Any:
     return next((each for each in _CONTAINERS if issubclass(kind, each)), None)
 
 
 def items(value: Any) -> list[Any]:
     """Return what a container holds, keys too."""
-    base = base_of(type(value))
+    base = base_of(value)
     if issubclass(base, dict):
         return [*base.keys(value), *base.values(value)]
     return list(base.__iter__(value))

@@ -37,7 +37,7 @@ def dense(tensor: Tensor) -> bool:
 def dict_(now: dict[Any, Any], saved: dict[Any, Any]) -> None:
     """Put back what a dict holds, and in which order."""
     # Not a subclass's own methods, which may count, check or load.
-    base = object_graph.base_of(type(now))
+    base = object_graph.base_of(now)
     if base.__len__(now) != len(saved) or any(
         name is not name_then or each is not then
         for (name, each), (name_then, then) in zip(base.items(now), saved.items(), strict=True)
@@ -51,7 +51,7 @@ def dict_(now: dict[Any, Any], saved: dict[Any, Any]) -> None:
 
 def list_(now: Any, saved: list[Any]) -> None:
     """Put back what a list or a deque holds."""
-    base = object_graph.base_of(type(now))
+    base = object_graph.base_of(now)
     held = list(base.__iter__(now))
     if len(held) != len(saved) or any(
         each is not then for each, then in zip(held, saved, strict=True)
