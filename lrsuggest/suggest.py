@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsuggest.adapters.finding import adapter
+from lrsuggest.curves.answer import DEFAULT_HEURISTIC, Cost
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.given import a, number, shown, truth, whole
 from lrsuggest.curves.given import seed as checked
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
-from lrsuggest.curves.suggestion import DEFAULT_HEURISTIC, Cost, Suggestion, asked, suggest
+from lrsuggest.curves.suggestion import Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, UserError
 
 _TAKEN = (

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.columns import Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Read, is_rate
 from lrsuggest.errors import UserError
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ FLOORS = {
 }  # fmt: skip
 
 
-def imported(path: Path) -> list[str]:
+def imported(path: Path, names: bool = False) -> list[str]:
+    """The modules that one imports; with names, what it takes from them too."""
     tree = ast.parse(path.read_text())
     found = []
     for node in ast.walk(tree):
@@ -26,6 +28,8 @@ def imported(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.append(node.module or "")
+            if names:
+                found += [f"{node.module}.{alias.name}" for alias in node.names]
             if node.module == "lrsuggest":  # a public name counts as its home
                 found += [HOMES.get(alias.name, f"lrsuggest.{alias.name}") for alias in node.names]
     return [name for name in found if name.startswith("lrsuggest.")]
@@ -45,6 +49,33 @@ def test_every_module_imports_only_from_lower_floors():
     modules = [p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py"]
     assert len(modules) > 25
     assert not [line for path in modules for line in violations(path, imported(path))]
+
+
+def led_to(modules: dict[str, Path]) -> dict[str, set[str]]:
+    """What each module imports, within functions and for types alone too."""
+    return {
+        name: {each for each in imported(path, names=True) if each in modules and each != name}
+        for name, path in modules.items()
+    }
+
+
+def test_no_module_leads_back_to_itself():
+    paths = [p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py"]
+    root = PACKAGE.parent
+    modules = {".".join(p.relative_to(root).with_suffix("").parts): p for p in paths}
+    graph = led_to(modules)
+    assert sum(map(len, graph.values())) > 400
+    TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_a_circle_is_found(tmp_path):
+    (tmp_path / "one.py").write_text("def f():\n    from lrsuggest.x import two\n")
+    (tmp_path / "two.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lrsuggest.x.one\n"
+    )
+    graph = led_to({f"lrsuggest.x.{each.stem}": each for each in tmp_path.iterdir()})
+    with pytest.raises(CycleError, match="one"):
+        TopologicalSorter(graph).prepare()
 
 
 def test_a_module_that_climbs_is_found(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.heuristics import Abstention, Reason
 from lrsuggest.curves.readings import read_all
 

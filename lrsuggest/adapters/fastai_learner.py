@@ -25,10 +25,10 @@ from lrsuggest.adapters.twins import twins
 from lrsuggest.errors import UserError
 from lrsuggest.training.detection import Kind
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.methods import mixes
 from lrsuggest.training.misfits import scalar
 from lrsuggest.training.object_graph import walk
 from lrsuggest.training.precision import Precision
-from lrsuggest.training.seen import mixes
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.tasks.lesson import WEIGHT_DECAY, Leg, Precision, Schedule, Stage
 
 # Raised whenever the same job would give other numbers: old records are then measured anew.

@@ -4,40 +4,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lrsuggest.curves.given import a
+from lrsuggest.curves import finders, sheet
+from lrsuggest.curves.columns import Columns, Ended, Floats
+from lrsuggest.curves.given import a, truth
 from lrsuggest.errors import UserError
 from lrsuggest.writing import output
-
-Floats = NDArray[np.float64]
-
-
-class Ended(StrEnum):
-    """How a range test came to its end."""
-
-    COMPLETED = "completed"
-    DIVERGED = "diverged"
-    NON_FINITE = "non-finite"
-    DATA_RAN_OUT = "data ran out"
-
-    @property
-    def sentence(self) -> str:
-        """Say it in a sentence."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Ended.COMPLETED: "Every planned rate was tried.",
-    Ended.DIVERGED: "The loss blew up and the test was stopped there.",
-    Ended.NON_FINITE: "The loss became infinite or not a number and the test was stopped there.",
-    Ended.DATA_RAN_OUT: "The data ran out before every planned rate was tried.",
-}
 
 
 def _frozen(values: ArrayLike, name: str) -> Floats:
@@ -87,16 +64,6 @@ def _flags(skipped: Any, n: int) -> NDArray[np.bool_]:
     return found.astype(bool)
 
 
-def yes_or_no(name: str, value: object) -> None:
-    """Refuse what is not True or False.
-
-    Raises:
-        UserError: it is not.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise UserError(f"{name} must be True or False; got {value!r:.80}")
-
-
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Loss against rate, as measured in one range test.
@@ -143,7 +110,7 @@ class Curve:
             raise UserError(
                 f"lr must rise from step to step; {rates[at]:g} is followed by {rates[at + 1]:g}"
             )
-        yes_or_no("smoothed", smoothed)
+        truth("smoothed", smoothed)
         skips = np.zeros(len(rates), bool) if skipped is None else _flags(skipped, len(rates))
         skips.flags.writeable = False
         try:
@@ -159,6 +126,13 @@ class Curve:
             ("ended", end),
         ):
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def _of(cls, columns: Columns, *, smoothed: bool = False) -> Self:
+        return cls(
+            columns.lr, columns.loss,
+            smoothed=smoothed, skipped=columns.skipped, ended=columns.ended,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.lr)
@@ -186,7 +160,7 @@ class Curve:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> "Curve":
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; null losses become NaN.
 
         Raises:
@@ -227,13 +201,11 @@ class Curve:
         Raises:
             UserError: the file cannot be written; one that was there stays as it is.
         """
-        from lrsuggest.curves import sheet
-
         with output(path) as file:
-            file.write(sheet.write(self).encode())
+            file.write(sheet.write(self.lr, self.loss, self.skipped).encode())
 
     @classmethod
-    def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> "Curve":
+    def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> Self:
         """Read a table of text whose header names the columns lr and loss.
 
         Also learning_rate, train_loss and training_loss, in capitals, with spaces or units, and as
@@ -252,12 +224,11 @@ class Curve:
             UserError: the file or a column is missing, a value is not a number, or the rates do
                 not rise; the sentence names the line and the value.
         """
-        from lrsuggest.curves import sheet
-
-        return sheet.read(path, smoothed=smoothed)
+        truth("smoothed", smoothed)
+        return cls._of(sheet.read(path, smoothed=smoothed), smoothed=smoothed)
 
     @classmethod
-    def from_fastai(cls, recorder: Any) -> "Curve":
+    def from_fastai(cls, recorder: Any) -> Self:
         """Read `learn.recorder` after fastai 2's `learn.lr_find()`.
 
         The recorded moving average is undone (lrsuggest/curves/finders.py), so these are the
@@ -266,12 +237,10 @@ class Curve:
         Raises:
             UserError: it holds no range test, or a training run has replaced it.
         """
-        from lrsuggest.curves import finders
-
-        return finders.fastai(recorder)
+        return cls._of(finders.fastai(recorder))
 
     @classmethod
-    def from_lightning(cls, finder: Any) -> "Curve":
+    def from_lightning(cls, finder: Any) -> Self:
         """Read what Lightning's `Tuner(trainer).lr_find(...)` returns.
 
         The recorded moving average is undone, its exponent too high by one included. A step
@@ -281,14 +250,12 @@ class Curve:
         Raises:
             UserError: it holds no results.
         """
-        from lrsuggest.curves import finders
-
-        return finders.lightning(finder)
+        return cls._of(finders.lightning(finder))
 
     @classmethod
     def from_torch_lr_finder(
         cls, history: Mapping[str, Sequence[Any]], *, smooth_f: float = 0.05
-    ) -> "Curve":
+    ) -> Self:
         """Read `LRFinder.history` of torch-lr-finder; its smoothing is undone.
 
         Args:
@@ -298,12 +265,10 @@ class Curve:
         Raises:
             UserError: it holds no range test, or smooth_f is out of range.
         """
-        from lrsuggest.curves import finders
-
-        return finders.torch_lr_finder(history, smooth_f)
+        return cls._of(finders.torch_lr_finder(history, smooth_f))
 
     @classmethod
-    def from_ignite(cls, finder: Any, *, smooth_f: float = 0.05) -> "Curve":
+    def from_ignite(cls, finder: Any, *, smooth_f: float = 0.05) -> Self:
         """Read ignite's `FastaiLRFinder` after its run; its smoothing is undone.
 
         Each rate ignite records is the next step's, which is put right. The first step ran at a
@@ -316,6 +281,4 @@ class Curve:
         Raises:
             UserError: it holds no range test, or smooth_f is out of range.
         """
-        from lrsuggest.curves import finders
-
-        return finders.ignite(finder, smooth_f)
+        return cls._of(finders.ignite(finder, smooth_f))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context
 from lrsuggest.curves.landmarks import blows_up
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrsuggest.curves.answer import Answer
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.curves.smoothing import smooth, usable
@@ -13,8 +14,6 @@ from lrsuggest.curves.smoothing import smooth, usable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from lrsuggest.curves.suggestion import Suggestion
 
 _MARKS = "ovs^DPX<>dph"  # the star is kept for hand-picked rates
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  # Okabe and Ito
@@ -71,7 +70,7 @@ def draw(
     legend(ax)
 
 
-def draw_suggestion(ax: "Axes", found: "Suggestion") -> None:
+def draw_suggestion(ax: "Axes", found: Answer) -> None:
     """Draw a suggestion's curve, candidates, plausible interval, replicates and probes."""
     draw(ax, found.curve, found.candidates, chosen=found.heuristic if found.lr else None)
     if found.low is not None and found.high is not None:
@@ -86,7 +85,7 @@ def draw_suggestion(ax: "Axes", found: "Suggestion") -> None:
     legend(ax)
 
 
-def leave_room(figure: "Figure", found: "Suggestion") -> None:
+def leave_room(figure: "Figure", found: Answer) -> None:
     """Lay a figure out so that probes, if there are any, have room above the axes."""
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.74 if found.probes else 1))
 

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.columns import Columns, Ended, Floats
 from lrsuggest.curves.given import shown
 from lrsuggest.errors import UserError
 
 _LIGHTNING_BETA = 0.98  # not to be chosen there
 
 
-def fastai(recorder: Any) -> Curve:
+def fastai(recorder: Any) -> Columns:
     """Return the curve in the recorder of a fastai 2 Learner (see `Curve.from_fastai`)."""
     try:
         lrs, recorded, beta = recorder.lrs, recorder.losses, float(recorder.smooth_loss.beta)
@@ -37,10 +37,10 @@ def fastai(recorder: Any) -> Curve:
         ) from None
     lr, average = _numbers(lrs), _numbers(recorded)
     _rising(lr, "learn.recorder", "call learn.lr_find() again and read it before you train on")
-    return Curve(lr, taken_apart(average, beta), ended=_ended(average, stops_above=4))
+    return Columns(lr, taken_apart(average, beta), ended=_ended(average, stops_above=4))
 
 
-def lightning(finder: Any) -> Curve:
+def lightning(finder: Any) -> Columns:
     """Return the curve of a Lightning finder (see `Curve.from_lightning`)."""
     try:
         lr, average = _numbers(finder.results["lr"]), _numbers(finder.results["loss"])
@@ -57,22 +57,22 @@ def lightning(finder: Any) -> Curve:
     skipped = np.isnan(average) & (np.arange(len(average)) < (numbers[-1] if len(numbers) else 0))
     loss = taken_apart(average, _LIGHTNING_BETA, ahead=1)
     ended = _ended(average[~skipped], stops_above=4, short=len(average) < planned)
-    return Curve(lr, loss, skipped=skipped, ended=ended)
+    return Columns(lr, loss, skipped=skipped, ended=ended)
 
 
-def torch_lr_finder(history: Mapping[str, Sequence[Any]], smooth_f: float) -> Curve:
+def torch_lr_finder(history: Mapping[str, Sequence[Any]], smooth_f: float) -> Columns:
     """Return the curve of a torch-lr-finder history (see `Curve.from_torch_lr_finder`)."""
     lr, average = _history(history, "from_torch_lr_finder reads LRFinder.history")
-    return Curve(lr, _mixed_apart(average, smooth_f), ended=_ended(average, stops_above=5))
+    return Columns(lr, _mixed_apart(average, smooth_f), ended=_ended(average, stops_above=5))
 
 
-def ignite(finder: Any, smooth_f: float) -> Curve:
+def ignite(finder: Any, smooth_f: float) -> Columns:
     """Return the curve of an ignite finder (see `Curve.from_ignite`)."""
     history = finder.get_results() if hasattr(finder, "get_results") else None
     lr, average = _history(history, "from_ignite reads a FastaiLRFinder after its run")
     # Each recorded rate is the next step's; the first step's own was never written down.
     loss = _mixed_apart(average, smooth_f)[1:]
-    return Curve(lr[:-1], loss, ended=_ended(average, stops_above=5))
+    return Columns(lr[:-1], loss, ended=_ended(average, stops_above=5))
 
 
 def taken_apart(average: Floats, beta: float, ahead: int = 0) -> Floats:

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.columns import Ended, Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import FEWEST_POINTS, Abstention, Reason
 from lrsuggest.curves.smoothing import noise, smooth
 

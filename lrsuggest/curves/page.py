@@ -14,12 +14,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lrsuggest.curves import sheet
+from lrsuggest.curves.answer import Answer, Cost, rate
 from lrsuggest.curves.drawing import draw_suggestion, leave_room, marks
 from lrsuggest.curves.heuristics import Abstention
 from lrsuggest.curves.readings import HEURISTICS
-from lrsuggest.curves.suggestion import Cost, Suggestion
 from lrsuggest.curves.svg import figure, glyph
-from lrsuggest.curves.wording import rate
 
 _TEMPLATES = files("lrsuggest.curves") / "templates"
 _SAME = 1.05  # rates that differ by less than this are read as one
@@ -39,14 +38,15 @@ class _Reading:
     reason: str = ""
 
 
-def fragment(found: Suggestion) -> str:
+def fragment(found: Answer) -> str:
     """Return the three lines and the plot, for a notebook."""
     return _template("fragment.html").render(lines=str(found).splitlines(), plot=_plot(found))
 
 
-def render(found: Suggestion, title: str, date: object) -> str:
+def render(found: Answer, title: str, date: object) -> str:
     """Return the whole page."""
     curve = found.curve
+    table = sheet.write(curve.lr, curve.loss, curve.skipped)
     return _template("suggestion.html").render(
         title=title,
         lines=str(found).splitlines(),
@@ -54,7 +54,7 @@ def render(found: Suggestion, title: str, date: object) -> str:
         plot=_plot(found, legend=False),
         readings=list(_readings(found)),
         steps=list(zip(curve.lr.tolist(), curve.loss.tolist(), curve.skipped, strict=True)),
-        download="data:text/csv;base64," + b64encode(sheet.write(curve).encode()).decode(),
+        download="data:text/csv;base64," + b64encode(table.encode()).decode(),
         facts=_facts(found, date),
     )
 
@@ -71,7 +71,7 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _plot(found: Suggestion, *, legend: bool = True) -> Markup:
+def _plot(found: Answer, *, legend: bool = True) -> Markup:
     """Draw it; ids are made of what is drawn, since a notebook holds many plots in one page."""
     shown = repr((found.curve.to_json(), found.lr, found.probes, found.replicates, legend))
     name = "lr-" + hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
@@ -84,7 +84,7 @@ def _plot(found: Suggestion, *, legend: bool = True) -> Markup:
     return Markup(out[0].replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1))
 
 
-def _readings(found: Suggestion) -> Iterator[_Reading]:
+def _readings(found: Answer) -> Iterator[_Reading]:
     """Yield the candidates from the highest rate to the lowest, then the readings that abstain."""
     drawn = {name: Markup(glyph(mark, colour)) for mark, colour, name in marks(found.candidates)}
     for name, pick in sorted(found.candidates.items(), key=lambda each: -each[1]):
@@ -124,7 +124,7 @@ def _probe(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
 
 
-def _facts(found: Suggestion, date: object) -> dict[str, str]:
+def _facts(found: Answer, date: object) -> dict[str, str]:
     """Return where the numbers come from, by name."""
     try:
         release = version("lrsuggest")

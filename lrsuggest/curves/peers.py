@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.columns import Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context, Reason, heuristic
 
 Singles = NDArray[np.float32]

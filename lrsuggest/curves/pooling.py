@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.columns import Ended, Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
 

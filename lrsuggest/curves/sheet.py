@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-from lrsuggest.curves.curve import Curve, Ended, yes_or_no
+import numpy as np
+from numpy.typing import NDArray
+
+from lrsuggest.curves.columns import Columns, Ended, Floats
 from lrsuggest.curves.given import a
 from lrsuggest.decoding import check_present, decode
 from lrsuggest.errors import UserError
@@ -44,21 +47,20 @@ _MISSING = ("", "nan", "na", "n/a", "null", "none")
 Cells = dict[str, str]  # by column, of those in _NAMES that the table has
 
 
-def write(curve: Curve) -> str:
+def write(lr: Floats, loss: Floats, skipped: NDArray[np.bool_]) -> str:
     """Return the columns lr, loss and skipped (0 or 1); reading them gives the same bits."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["lr", "loss", "skipped"])
-    for lr, loss, skip in zip(curve.lr, curve.loss, curve.skipped, strict=True):
-        table.writerow([repr(float(lr)), repr(float(loss)), int(skip)])
+    for rate, height, skip in zip(lr, loss, skipped, strict=True):
+        table.writerow([repr(float(rate)), repr(float(height)), int(skip)])
     return out.getvalue()
 
 
-def read(path: str | Path, *, smoothed: bool = False) -> Curve:
+def read(path: str | Path, *, smoothed: bool = False) -> Columns:
     """Read a table of text (see `Curve.from_csv`)."""
     if not isinstance(path, str | PathLike):
         raise UserError(f"from_csv reads the file at a path; got {a(path)}")
-    yes_or_no("smoothed", smoothed)
     try:
         content = Path(path).read_bytes()  # a pipe is read too
     except OSError as error:
@@ -98,7 +100,7 @@ def read(path: str | Path, *, smoothed: bool = False) -> Curve:
     if not lr:
         raise UserError(f"{path} needs a header line with the columns lr and loss, then rows")
     ended = Ended.COMPLETED if all(map(math.isfinite, loss)) else Ended.NON_FINITE
-    return Curve(lr, loss, smoothed=smoothed, skipped=skipped, ended=ended)
+    return Columns(lr, loss, skipped, ended)
 
 
 def _decimal_commas(cells: list[str]) -> bool:

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.columns import Floats
+from lrsuggest.curves.curve import Curve
 
 Method = Literal["savgol", "gaussian", "robust"]
 

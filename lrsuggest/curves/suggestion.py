@@ -1,11 +1,12 @@
 """What a curve suggests, how sure that is, and why."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrsuggest.curves.answer import DEFAULT_HEURISTIC, Answer
 from lrsuggest.curves.consensus import eighty
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import WITNESSES, Seen, doubts, without_rate
@@ -14,48 +15,17 @@ from lrsuggest.curves.given import number, one_of, shown
 from lrsuggest.curves.heuristics import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.curves.wording import sure, what, why
-from lrsuggest.errors import LrsuggestWarning, NoSuggestion
+from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.writing import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
 _HALF_DECADE = 10**0.5
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a suggestion cost, or may cost at most.
-
-    Attributes:
-        sweep_steps: optimizer steps of the range tests.
-        probe_steps: optimizer steps of the probes.
-        valid_passes: passes over the validation data.
-        valid_batches: batches in those, None where the data tell no length.
-    """
-
-    sweep_steps: int = 0
-    probe_steps: int = 0
-    valid_passes: int = 0
-    valid_batches: int | None = 0
-
-    @property
-    def steps(self) -> int:
-        """All optimizer steps."""
-        return self.sweep_steps + self.probe_steps
-
-    def __str__(self) -> str:
-        batches = "" if self.valid_batches is None else f" ({self.valid_batches} batches)"
-        return (
-            f"{self.sweep_steps} optimizer steps of range test, {self.probe_steps} of probes, "
-            f"{self.valid_passes} validation passes{batches}"
-        )
-
-
 @dataclass(frozen=True, eq=False)
-class Suggestion:
+class Suggestion(Answer):
     """A suggested rate: the maximum of one-cycle training, unless `schedule` is "constant".
 
     It is a float: arithmetic, comparison, `f"{suggestion:.1e}"`, `json.dumps`, numpy and
@@ -69,64 +39,8 @@ class Suggestion:
     a file of `torch.save`'s (a checkpoint with its hyperparameters, say), that it may be read
     where there is no lrsuggest, with `weights_only=True` too. A dataclass that
     `dataclasses.asdict` is to take apart is given `float(suggestion)`. PyYAML writes the float, if
-    it was imported when the suggestion was made.
-
-    Attributes:
-        lr: the rate of the parameter group with the largest one; None is an abstention.
-        low: lower end of the 80 % interval, None with `lr`; on recorded families it was not made
-            on, it held the best rate of three tasks in four, of fewer where only a head trains
-            (docs/consensus.md). It is widened to each replicate's pick. Other
-            readings than the consensus have no such calibration: theirs spans half a decade each
-            way, steepest_gaussian and min_10.
-        high: upper end of the same.
-        candidates: every reading but the constants by name; those that abstained are left out.
-        reliable: whether nothing speaks against the rate, of what was measured and of what is known
-            of the training.
-        reasons: sentences on what does, or on why there is no rate.
-        curve: what was read; of several sweeps, their pool.
-        heuristic: the name of the reading that gave `lr`, or, with probes, their first rate.
-        context: what was known beside the curve.
-        seen: what the learner showed of itself.
-        fallback: what `float` gives for an abstention, if the caller named one.
-        replicates: the reading's pick from each of several sweeps alone, None where it abstained;
-            empty for one sweep.
-        probes: (rate, value) of each short run in the order made: the validation loss, or without
-            validation data the last training losses; inf where it diverged, NaN where it was
-            broken off as clearly worse.
-        cost: what was spent.
-        planned: what could have been spent at most, known before the first step.
+    it was imported when the suggestion was made. Its attributes are those of an `Answer`.
     """
-
-    lr: float | None
-    low: float | None
-    high: float | None
-    candidates: Mapping[str, float]
-    reliable: bool
-    reasons: tuple[str, ...]
-    curve: Curve
-    heuristic: str = DEFAULT_HEURISTIC
-    context: Context = field(default_factory=Context)
-    seen: Seen = field(default_factory=Seen)
-    fallback: float | None = None
-    replicates: tuple[float | None, ...] = ()
-    probes: tuple[tuple[float, float], ...] = ()
-    cost: Cost = Cost()
-    planned: Cost = Cost()
-
-    @property
-    def stage(self) -> str | None:
-        """The training stage it is meant for, where known."""
-        return self.context.stage
-
-    @property
-    def schedule(self) -> str | None:
-        """What the caller named, "one_cycle" or "constant"; None means one-cycle."""
-        return self.context.schedule
-
-    @property
-    def train_steps(self) -> int | None:
-        """Optimizer steps of the planned training, where known."""
-        return self.context.train_steps
 
     def __new__(cls, *args: Any, **settings: Any) -> "Suggestion":
         """Make a float of what has a rate or a fallback.
@@ -139,20 +53,6 @@ class Suggestion:
         given = dict(zip((field.name for field in fields(cls)), args, strict=False)) | settings
         rate = given.get("fallback") if given.get("lr") is None else given["lr"]
         return object.__new__(_NoRate) if rate is None else Number.__new__(_Rate, rate)
-
-    def __float__(self) -> float:
-        """Return the rate.
-
-        Raises:
-            NoSuggestion: there is none and no fallback was given.
-        """
-        rate = self.fallback if self.lr is None else self.lr
-        if rate is not None:
-            return float(rate)
-        raise NoSuggestion(
-            f"no learning rate can be suggested: {' '.join(self.reasons)} "
-            "Give fallback=... to go on with a rate of your own."
-        )
 
     def __format__(self, spec: str) -> str:
         """Write the rate as a float's specification says; without one, the three lines."""
@@ -175,21 +75,6 @@ class Suggestion:
         del named["curve"]
         found: dict[str, Any] = jsonable(named | vars(named.pop("context")))
         return found
-
-    def __str__(self) -> str:
-        """Say in three lines what, how sure, and why."""
-        return "\n".join((what(self), sure(self), why(self)))
-
-    @property
-    def slice(self) -> slice:
-        """The rate in the form of fastai's discriminative rates.
-
-        slice(lr / 10, lr) for a pretrained body that trains, slice(lr) otherwise. People choose
-        a hundredth in the median, but on the recorded tasks a tenth did better (docs/findings.md).
-        """
-        rate = float(self)
-        pretrained = self.stage in ("unfrozen", "finetune")
-        return slice(rate / 10, rate) if pretrained else slice(rate)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the raw and the smoothed curve with every candidate; returns the axes.

@@ -15,7 +15,8 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.columns import Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Abstention, Context
 from lrsuggest.curves.readings import rates, read_all
 from lrsuggest.errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.heuristics import STAGES
 from lrsuggest.evidence.recorded import traces
 from lrsuggest.evidence.regret import regret, scorable

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, read_text
 from lrsuggest.evidence.regret import HAND_PICKED

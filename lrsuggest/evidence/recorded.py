@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.given import one_of, shown
 from lrsuggest.curves.heuristics import OPTIMIZERS, SCHEDULES, STAGES
 from lrsuggest.errors import UserError

@@ -13,7 +13,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.curve import Curve, Floats
+from lrsuggest.curves.columns import Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.readings import HEURISTICS, rates

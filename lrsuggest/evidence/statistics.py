@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.readings import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import OUT_OF_FOLD, scorable

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.svg import figure
 from lrsuggest.report.svg import BLUE, FAINT, GOLD, GREEN, INK, MARK, SOFT, VERMILION
 from lrsuggest.report.text import KINDS, kind, number

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.svg import figure
 from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, Trace, autopilot, branches
 from lrsuggest.evidence.regret import HAND_PICKED

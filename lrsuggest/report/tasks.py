@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.drawing import marks
 from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.curves.svg import glyph

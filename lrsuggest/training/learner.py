@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrsuggest.curves.given import a, number, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training import checks, detection, evaluation, misfits, seen
+from lrsuggest.training import checks, detection, evaluation, methods, misfits
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.precision import Precision
@@ -139,7 +139,7 @@ class Learner:
         """Methods of training that no recorded task had, such as MixUp and stochastic depth."""
         roots = (self.loss_fn, self.forward, *self.also)
         data = (self.batches, *self.data)
-        return seen.beside(self.model, *roots, data=data, closed=self.closed)
+        return methods.beside(self.model, *roots, data=data, closed=self.closed)
 
     def grouped(self) -> list[list[Tensor]]:
         """Return the weights of each of the optimizer's groups."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lrsuggest.curves.curve import Floats
+from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.given import number, whole
 from lrsuggest.curves.given import seed as checked
 from lrsuggest.errors import UserError

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from lrsuggest.curves.answer import Cost
 from lrsuggest.curves.given import whole
 from lrsuggest.curves.smoothing import noise
-from lrsuggest.curves.suggestion import Cost, Suggestion
+from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import UserError
 from lrsuggest.training import misfits, rehearsal
 from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle

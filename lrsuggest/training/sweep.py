@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrsuggest.curves.curve import Curve, Ended, Floats
+from lrsuggest.curves.columns import Ended, Floats
+from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.given import number, truth, whole
 from lrsuggest.curves.given import seed as checked
 from lrsuggest.curves.landmarks import blows_up

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
 losses = st.lists(st.floats(allow_subnormal=False), min_size=0, max_size=30)

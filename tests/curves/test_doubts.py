@@ -5,7 +5,7 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.heuristics import SCHEDULES, STAGES, Context
 from lrsuggest.curves.landmarks import blows_up
 from lrsuggest.curves.page import render

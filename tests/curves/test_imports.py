@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import Curve, UserError, suggest_lr
 from lrsuggest.curves import finders, peers
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
 LR = np.geomspace(1e-6, 1, 30)

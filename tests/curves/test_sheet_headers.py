@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_sheet import LOSS, LR, PLAIN, read
 
-from lrsuggest.curves.curve import Curve, Ended
+from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
 ROWS = PLAIN.partition("\n")[2]

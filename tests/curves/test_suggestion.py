@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.answer import HELD, MEANT
+from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.doubts import LENGTHS
 from lrsuggest.curves.heuristics import STAGES, Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import suggest
-from lrsuggest.curves.wording import HELD, MEANT
 from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.tuning import intervals, read_folds
 

@@ -23,7 +23,7 @@ from fault_subjects import (
 )
 
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 from lrsuggest.testing import simulated
 
 with warnings.catch_warnings():

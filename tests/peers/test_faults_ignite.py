@@ -19,7 +19,7 @@ from fault_subjects import (
 )
 
 from lrsuggest import Learner, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -23,7 +23,7 @@ from torch import nn
 from torch_lr_finder import LRFinder
 
 from lrsuggest import Learner, suggest_lr
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quiet")
 LOSS = landscape(np.geomspace(1e-7, 10, 100))

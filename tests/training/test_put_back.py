@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from lrsuggest import Learner, lr_find
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 
 # What the functions of a person's script name. A test's learner puts its own parts here.
 extra: nn.Module | None = None

@@ -10,7 +10,8 @@ from lrsuggest import UserError, lr_find, suggest_lr
 from lrsuggest.curves.curve import Curve
 from lrsuggest.testing import simulated
 from lrsuggest.training.detection import kind_of
-from lrsuggest.training.seen import beside, loaded_from
+from lrsuggest.training.methods import beside
+from lrsuggest.training.seen import loaded_from
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrsuggest import Learner, UserError, lr_find
-from lrsuggest.curves.curve import Ended
+from lrsuggest.curves.columns import Ended
 from lrsuggest.training import sweep
 from lrsuggest.training.sweep import stop_at
 

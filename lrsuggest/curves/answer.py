@@ -1,17 +1,138 @@
-"""A suggestion in three lines: what, how sure, why."""
+"""What a curve says: the record, and its three lines."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lrsuggest.curves.consensus import RULE
-from lrsuggest.curves.doubts import LENGTHS
-from lrsuggest.curves.heuristics import Reason
+from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.doubts import LENGTHS, Seen
+from lrsuggest.curves.heuristics import Context, Reason
+from lrsuggest.errors import NoSuggestion
 
-if TYPE_CHECKING:
-    from lrsuggest.curves.suggestion import Suggestion
-
+DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
 MEANT, HELD = 80, 72  # per cent; docs/consensus.md, "80 % interval", and a test beside it
 USUAL = f"{10**RULE.prior_adam:.1g} for Adam, {10**RULE.prior_sgd:.1g} for SGD"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a suggestion cost, or may cost at most.
+
+    Attributes:
+        sweep_steps: optimizer steps of the range tests.
+        probe_steps: optimizer steps of the probes.
+        valid_passes: passes over the validation data.
+        valid_batches: batches in those, None where the data tell no length.
+    """
+
+    sweep_steps: int = 0
+    probe_steps: int = 0
+    valid_passes: int = 0
+    valid_batches: int | None = 0
+
+    @property
+    def steps(self) -> int:
+        """All optimizer steps."""
+        return self.sweep_steps + self.probe_steps
+
+    def __str__(self) -> str:
+        batches = "" if self.valid_batches is None else f" ({self.valid_batches} batches)"
+        return (
+            f"{self.sweep_steps} optimizer steps of range test, {self.probe_steps} of probes, "
+            f"{self.valid_passes} validation passes{batches}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A rate or an abstention, with what is known about it.
+
+    Attributes:
+        lr: the rate of the parameter group with the largest one; None is an abstention.
+        low: lower end of the 80 % interval, None with `lr`; on recorded families it was not made
+            on, it held the best rate of three tasks in four, of fewer where only a head trains
+            (docs/consensus.md). It is widened to each replicate's pick. Other
+            readings than the consensus have no such calibration: theirs spans half a decade each
+            way, steepest_gaussian and min_10.
+        high: upper end of the same.
+        candidates: every reading but the constants by name; those that abstained are left out.
+        reliable: whether nothing speaks against the rate, of what was measured and of what is known
+            of the training.
+        reasons: sentences on what does, or on why there is no rate.
+        curve: what was read; of several sweeps, their pool.
+        heuristic: the name of the reading that gave `lr`, or, with probes, their first rate.
+        context: what was known beside the curve.
+        seen: what the learner showed of itself.
+        fallback: what `float` gives for an abstention, if the caller named one.
+        replicates: the reading's pick from each of several sweeps alone, None where it abstained;
+            empty for one sweep.
+        probes: (rate, value) of each short run in the order made: the validation loss, or without
+            validation data the last training losses; inf where it diverged, NaN where it was
+            broken off as clearly worse.
+        cost: what was spent.
+        planned: what could have been spent at most, known before the first step.
+    """
+
+    lr: float | None
+    low: float | None
+    high: float | None
+    candidates: Mapping[str, float]
+    reliable: bool
+    reasons: tuple[str, ...]
+    curve: Curve
+    heuristic: str = DEFAULT_HEURISTIC
+    context: Context = field(default_factory=Context)
+    seen: Seen = field(default_factory=Seen)
+    fallback: float | None = None
+    replicates: tuple[float | None, ...] = ()
+    probes: tuple[tuple[float, float], ...] = ()
+    cost: Cost = Cost()
+    planned: Cost = Cost()
+
+    @property
+    def stage(self) -> str | None:
+        """The training stage it is meant for, where known."""
+        return self.context.stage
+
+    @property
+    def schedule(self) -> str | None:
+        """What the caller named, "one_cycle" or "constant"; None means one-cycle."""
+        return self.context.schedule
+
+    @property
+    def train_steps(self) -> int | None:
+        """Optimizer steps of the planned training, where known."""
+        return self.context.train_steps
+
+    def __float__(self) -> float:
+        """Return the rate.
+
+        Raises:
+            NoSuggestion: there is none and no fallback was given.
+        """
+        rate = self.fallback if self.lr is None else self.lr
+        if rate is not None:
+            return float(rate)
+        raise NoSuggestion(
+            f"no learning rate can be suggested: {' '.join(self.reasons)} "
+            "Give fallback=... to go on with a rate of your own."
+        )
+
+    def __str__(self) -> str:
+        """Say in three lines what, how sure, and why."""
+        return "\n".join((what(self), sure(self), why(self)))
+
+    @property
+    def slice(self) -> slice:
+        """The rate in the form of fastai's discriminative rates.
+
+        slice(lr / 10, lr) for a pretrained body that trains, slice(lr) otherwise. People choose
+        a hundredth in the median, but on the recorded tasks a tenth did better (docs/findings.md).
+        """
+        rate = float(self)
+        pretrained = self.stage in ("unfrozen", "finetune")
+        return slice(rate / 10, rate) if pretrained else slice(rate)
 
 
 def rate(value: float) -> str:
@@ -19,7 +140,7 @@ def rate(value: float) -> str:
     return f"{value:.2g}"
 
 
-def what(found: "Suggestion") -> str:
+def what(found: Answer) -> str:
     """Say which rate, and which others are plausible."""
     if found.lr is None or found.low is None or found.high is None:
         return "No suggestion: this curve supports no learning rate."
@@ -33,7 +154,7 @@ def what(found: "Suggestion") -> str:
     return said + "."
 
 
-def sure(found: "Suggestion") -> str:
+def sure(found: Answer) -> str:
     """Say whether to rely on it, and what the interval is worth."""
     if found.lr is None:
         return "Not reliable: without a rate there is no interval either."
@@ -62,12 +183,12 @@ def sure(found: "Suggestion") -> str:
     return f"Not reliable, for the reasons below. {worth}."
 
 
-def _about(found: "Suggestion") -> str:
+def _about(found: Answer) -> str:
     """Say what was looked at."""
     return "about the curve" if found.cost.steps == 0 else "about the curve or the training"
 
 
-def _held(found: "Suggestion") -> str:
+def _held(found: Answer) -> str:
     """Say how many weight layers do not train, where there are such."""
     seen = found.seen
     if not seen.held:
@@ -75,7 +196,7 @@ def _held(found: "Suggestion") -> str:
     return f" ({seen.held} of {seen.layers} weight layers {'is' if seen.held == 1 else 'are'} held)"
 
 
-def why(found: "Suggestion") -> str:
+def why(found: Answer) -> str:
     """Say what it rests on: doubts first, then the reading followed and how others stand to it."""
     doubts = " ".join(found.reasons)
     if found.lr is None:
@@ -84,7 +205,7 @@ def why(found: "Suggestion") -> str:
     return f"Why: {doubts} {read[0].upper()}{read[1:]}" if doubts else f"Why: {read}"
 
 
-def _asked(found: "Suggestion") -> str:
+def _asked(found: Answer) -> str:
     """Say what was seen of a body held, and what asking cost against the training it is for."""
     partly = found.seen.held and found.stage != "frozen" and not found.seen.holds_much
     said = f" Not all of it trains{_held(found)}." if partly else ""
@@ -100,7 +221,7 @@ def _asked(found: "Suggestion") -> str:
     return f"{said} Asking took {made}, {much} the {training} of the training."
 
 
-def _otherwise(found: "Suggestion") -> str:
+def _otherwise(found: Answer) -> str:
     """Say what an abstention leaves to do."""
     if found.fallback is not None:
         return f"float() gives your fallback, {rate(found.fallback)}."
@@ -110,7 +231,7 @@ def _otherwise(found: "Suggestion") -> str:
     return f"{said}; usual without a curve: {USUAL}."
 
 
-def _repeats(found: "Suggestion") -> str:
+def _repeats(found: Answer) -> str:
     """Say what several sweeps and the probes gave."""
     said = ""
     if found.replicates:
@@ -123,7 +244,7 @@ def _repeats(found: "Suggestion") -> str:
     return said
 
 
-def _others(found: "Suggestion") -> str:
+def _others(found: Answer) -> str:
     """Say how many of the other readings lie in the interval, and name the nearest and farthest."""
     if found.lr is None or found.low is None or found.high is None:
         return ""
