@@ -1,12 +1,14 @@
 """What lets a suggestion stand where a number does, and keeps one without a rate from doing so."""
 
+import contextlib
 import copy
 import functools
 import math
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass
-from operator import index, is_
+from operator import index
 from typing import Any, SupportsIndex
 
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow")
@@ -15,6 +17,7 @@ _REFUSED = (
     "abs", "int", "complex", "trunc", "floor", "ceil", "round", "array", "array_ufunc",
     "len", "getitem",  # asked by what takes several rates, or a tensor's values
 )  # fmt: skip
+_CONTAINERS: tuple[Any, ...] = (OrderedDict, dict, list, tuple)
 _A_FLOATS = ("hex", "is_integer", "as_integer_ratio", "conjugate")
 
 
@@ -141,34 +144,42 @@ def _giving_floats(state_dict: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _saving_floats(save: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(save)
     def saves(obj: Any, *args: Any, **settings: Any) -> None:
-        save(_deeply_plain(obj), *args, **settings)
+        with contextlib.suppress(RecursionError):  # what lies as deep as that is left to pickle
+            obj = _deeply_plain(obj)
+        save(obj, *args, **settings)
 
     return saves
 
 
-def _deeply_plain(value: Any, above: frozenset[int] = frozenset()) -> Any:
+def _deeply_plain(value: Any, known: dict[int, Any] | None = None) -> Any:
     """Return dicts, lists and tuples with plain floats for numbers of ours; all else as it is.
 
     Args:
         value: anything; what holds no number of ours is returned itself.
-        above: ids of the containers it stands in, which it may hold in turn.
+        known: by id what has been looked at, since containers are shared and hold each other.
     """
     if isinstance(value, Number):
         return float(value)
-    if not isinstance(value, dict | list | tuple) or id(value) in above:
+    base = next((each for each in _CONTAINERS if issubclass(type(value), each)), None)
+    if base is None:
         return value
-    above |= {id(value)}
-    old = list(value.values() if isinstance(value, dict) else value)
-    new = [_deeply_plain(each, above) for each in old]
-    if all(map(is_, old, new)):
+    known = {} if known is None else known
+    if id(value) in known:
+        return known[id(value)]
+    known[id(value)] = value
+    # By Python's own methods: those of a lazy list may load what it holds.
+    pairs = list(base.items(value) if issubclass(base, dict) else enumerate(base.__iter__(value)))
+    new = [(key, _deeply_plain(each, known)) for key, each in pairs]
+    if all(old is each for (_, old), (_, each) in zip(pairs, new, strict=True)):
         return value
-    if isinstance(value, tuple):
-        return type(value)(new) if type(value) is tuple else value._make(new)  # type: ignore[attr-defined]
-    found = copy.copy(value)
-    if isinstance(found, dict):
-        found.update(zip(value, new, strict=True))
+    if base is tuple:
+        parts = [each for _, each in new]
+        found = tuple(parts) if type(value) is tuple else value._make(parts)
     else:
-        found[:] = new
+        found = copy.copy(value)
+        for key, each in new:
+            base.__setitem__(found, key, each)
+    known[id(value)] = found
     return found
 
 

@@ -1,6 +1,7 @@
 """What torch.save writes of a suggestion is a plain float, wherever it stands in a checkpoint."""
 
 import argparse
+import sys
 from collections import OrderedDict, namedtuple
 
 import pytest
@@ -65,6 +66,26 @@ def test_what_is_saved_stays_as_it_was(tmp_path):
     assert given["more"].lr is FOUND
     whole = saved(argparse.Namespace(lr=0.1), tmp_path, weights_only=False)
     assert whole == argparse.Namespace(lr=0.1)
+
+
+def test_what_is_shared_and_what_lies_deep_costs_nothing(tmp_path):
+    shared, deep = [FOUND], []
+    for _ in range(60):
+        shared = [shared, shared]
+    loaded = saved(shared, tmp_path, weights_only=True)
+    for _ in range(60):
+        loaded = loaded[0]
+    assert type(loaded[0]) is float
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    with pytest.raises(RecursionError):  # pickle's own
+        saved(deep, tmp_path)
+
+
+def test_the_order_of_a_moved_entry_stays(tmp_path):
+    given = OrderedDict(a=FOUND, b=2.0)
+    given.move_to_end("a")
+    assert list(saved(given, tmp_path, weights_only=True).items()) == [("b", 2.0), ("a", RATE)]
 
 
 def test_a_state_dict_keeps_its_class_and_metadata(tmp_path):
