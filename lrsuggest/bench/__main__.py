@@ -173,11 +173,14 @@ def _check_filled(args: argparse.Namespace) -> None:
     """Refuse an empty word, which a shell makes of a variable that is not set.
 
     Raises:
-        UserError: there is one; an empty --data is none, as an empty $LRSUGGEST_DATA.
+        UserError: there is one; an empty --data is none, as an empty $LRSUGGEST_DATA, and a
+            scheduler's has a sentence of its own.
     """
     for name, given in vars(args).items():
         words = given if isinstance(given, list) else [given]
-        if name != "data" and any(isinstance(each, str) and not each.strip() for each in words):
+        if name not in ("data", "scheduler") and any(
+            isinstance(each, str) and not each.strip() for each in words
+        ):
             raise UserError(f"{name} is empty (''); write out what is meant, or leave it out")
 
 
