@@ -235,7 +235,10 @@ def page(times: dict[str, Pairs], steps: int, where: str) -> str:
         "A row is compared with each column's owner. The bare steps are a loop of ours in plain "
         "torch; a framework's own loop is `fit` or `train` with the fewest callbacks, its finder "
         "`lr_find` without its suggestion; transformers has none. `suggest_lr` is counted whole: "
-        "set-up, snapshot, sweep, reading, restoration.", "",
+        "set-up, snapshot, sweep, reading, restoration. The batches lie in a list of 64 MB, which "
+        "is copied before the sweep and compared after it ([what is put back]"
+        "(pytorch.md#what-is-put-back)), and each weight is watched for a gradient; a set that is "
+        "one tensor, or is read from files, is not copied.", "",
         *rows, "",
     ])  # fmt: skip
 

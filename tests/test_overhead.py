@@ -52,10 +52,11 @@ def test_the_table_is_whole():
     assert (found.groupby("finder").size() == 21).all()
 
 
-def test_asking_costs_less_than_each_frameworks_own_finder():
+def test_asking_costs_at_most_a_tenth_more_than_each_frameworks_own_finder():
+    """With 64 MB of batches to put back; before those were, it cost less."""
     page = (ROOT / "docs" / "cost.md").read_text("utf-8").splitlines()
     rows = [line.split("|") for line in page if line.startswith("| `suggest_lr`")]
     against = {row[1].split(", ")[1].strip(): row[4].strip() for row in rows}
     assert set(against) == {"fastai", "lightning", "transformers"}
     for name in ("fastai", "lightning"):
-        assert float(re.search(r"to ([\d.]+)\)", against[name])[1]) < 1
+        assert float(re.search(r"to ([\d.]+)\)", against[name])[1]) < 1.1
