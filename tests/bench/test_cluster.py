@@ -1,5 +1,6 @@
 """A dask cluster on this machine: real scheduler, real workers, and all that befalls them."""
 
+import gc
 import os
 import shutil
 import signal
@@ -18,6 +19,16 @@ from lrsuggest.bench.records import decode
 from lrsuggest.errors import UserError
 
 pytest.importorskip("distributed", reason="the extra cluster is not installed")
+# dask's Client may fail in its __del__, where it could not be made.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What dask leaves is collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
+
 
 SUITE = """
 title = "Cluster"
