@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """Return the path of a shipped file or folder, such as "datasets.toml" or "benchmarks".
+    """Return the path of a shipped file or folder, such as "datasets.toml" or "benchmarks/suites".
 
     A wheel carries them in `lrsuggest/_shipped`; an editable install reads them from the top
     level of the source tree.

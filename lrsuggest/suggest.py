@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsuggest.adapters.finding import adapter
+from lrsuggest.adapters.dispatch import adapter
 from lrsuggest.curves.answer import DEFAULT_HEURISTIC, Cost
+from lrsuggest.curves.arguments import a, number, shown, truth, whole
+from lrsuggest.curves.arguments import seed as checked
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.given import a, number, shown, truth, whole
-from lrsuggest.curves.given import seed as checked
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, UserError
@@ -76,7 +76,7 @@ def suggest_lr(
         schedule: "one_cycle", or "constant" for a rate that does not change: half of the
             one-cycle's maximum by the consensus (docs/consensus.md).
         fallback: the rate `float(suggestion)` gives when the curve supports none.
-        heuristic: the reading to follow, a name in `lrsuggest.curves.heuristics.HEURISTICS`.
+        heuristic: the heuristic to follow, a name in `lrsuggest.HEURISTICS`.
         replicates: sweeps over other data orders (seed, seed + 1, ...; without a seed the present
             order first, then orders drawn from the present random state), pooled to one curve; a
             noisy loss needs some three to five.
@@ -125,7 +125,8 @@ def suggest_lr(
     seed = checked(seed, replicates - 1)
     if steps is not None:
         steps = whole("steps", steps, 2)
-    from lrsuggest.training import checks, probe
+    from lrsuggest.training import probe
+    from lrsuggest.training.inspection import checks
     from lrsuggest.training.seen import gradients
     from lrsuggest.training.seen import seen as shown_by
     from lrsuggest.training.sweep import grid, lr_find

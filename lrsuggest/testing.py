@@ -14,7 +14,7 @@ import numpy as np
 
 from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention, Context, Read, is_rate
+from lrsuggest.curves.heuristics.registry import Abstention, Context, Read, is_rate
 from lrsuggest.errors import UserError
 
 try:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.score import judged
-from lrsuggest.bench.suite import load as load_suite
-from lrsuggest.curves.consensus import RULE
+from lrsuggest.bench.commands.score import judged
+from lrsuggest.bench.plan.suite import load as load_suite
+from lrsuggest.curves.heuristics.consensus import RULE
 from lrsuggest.evidence.contested import contested
-from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.regret import OUT_OF_FOLD
+from lrsuggest.evidence.tables import load
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "confirm"
@@ -26,13 +26,13 @@ def tasks():
 
 
 def test_the_page_says_what_the_tables_say(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "pages")
     written = PAGE.read_text("utf-8")
     frozen = re.search(r"frozen in commit ([0-9a-f]{7,40}),", written)
     assert frozen, "the page must name the commit"
     made = importlib.import_module("confirm").page(frozen[1])
     for line, wanted in zip(written.splitlines(), made.splitlines(), strict=True):
-        assert line == wanted, "write it anew with python benchmarks/confirm.py"
+        assert line == wanted, "write it anew with python benchmarks/pages/confirm.py"
 
 
 def test_the_page_is_about_the_rule_that_ships():

@@ -12,7 +12,7 @@ from lrsuggest import _HOMES as HOMES
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lrsuggest"
 FLOORS = {
-    "errors": 0, "resources": 0, "decoding": 0.5, "tabular": 0.5, "writing": 0.5,
+    "errors": 0, "resources": 0, "vocabulary": 0, "decoding": 0.5, "tabular": 0.5, "files": 0.5,
     "curves": 1, "training": 2, "tasks": 3, "adapters": 3, "evidence": 4,
     "report": 5, "suggest": 5, "testing": 5, "bench": 6,
 }  # fmt: skip
@@ -68,6 +68,13 @@ def test_no_module_leads_back_to_itself():
     TopologicalSorter(graph).prepare()  # CycleError names the circle
 
 
+def test_no_room_holds_more_than_twelve_modules():
+    rooms = {p.parent for p in PACKAGE.rglob("*.py")}
+    full = {room: len([p for p in room.glob("*.py") if p.name != "__init__.py"]) for room in rooms}
+    assert len(full) > 20
+    assert {str(room): n for room, n in full.items() if n > 12} == {}
+
+
 def test_a_circle_is_found(tmp_path):
     (tmp_path / "one.py").write_text("def f():\n    from lrsuggest.x import two\n")
     (tmp_path / "two.py").write_text(
@@ -100,7 +107,7 @@ def test_only_the_root_has_names_in_its_init():
         ("lrsuggest.evidence.regret", {"torch"}),
         ("lrsuggest.report.page", {"torch"}),
         ("lrsuggest.bench.run", {"torch"}),
-        ("lrsuggest.bench.listing", {"torch", "pandas", "matplotlib"}),
+        ("lrsuggest.bench.commands.list", {"torch", "pandas", "matplotlib"}),
     ],
 )
 def test_light_modules_load_nothing_heavy(module, banned):

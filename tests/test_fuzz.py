@@ -14,17 +14,18 @@ from PIL import Image
 from rich.console import Console
 
 from lrsuggest import Curve
-from lrsuggest.bench.plan import make_plan
-from lrsuggest.bench.planned import Plan, load_plan, save_plan
-from lrsuggest.bench.suite import Suite
-from lrsuggest.bench.suite import load as load_suite
+from lrsuggest.bench.plan.make import make_plan
+from lrsuggest.bench.plan.plan import Plan, load_plan, save_plan
+from lrsuggest.bench.plan.suite import Suite
+from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.catalog import Dataset, read_catalog
-from lrsuggest.tasks.data.readers import read_biwi, read_camvid
+from lrsuggest.tasks.data.readers.images import read_camvid
+from lrsuggest.tasks.data.readers.points import read_biwi
 from lrsuggest.tasks.data.resident import Resident, cached
 
-SUITE = (shipped("benchmarks") / "quick.toml").read_bytes()
+SUITE = (shipped("benchmarks/suites") / "quick.toml").read_bytes()
 CATALOG = shipped("datasets.toml").read_bytes()[:6000]
 WORDS = (b"\0", b"..", b"/", b"-1", b"1e999", b"nan", b"inf", b"[", b"{", b'"', b"\n", b"\xff",
          b"= ", b"999999999999999999999", b"[[" * 9000)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Five of the kills of benchmarks/kills.py, and the recorded fifty."""
+"""Five of the kills of benchmarks/speed/kills.py, and the recorded fifty."""
 
 import importlib
 from pathlib import Path
@@ -10,7 +10,7 @@ TABLE = ROOT / "benchmarks" / "recorded" / "kills" / "kills.csv"
 
 
 def test_killed_runs_end_as_the_undisturbed_one_does(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "speed")
     kills = importlib.import_module("kills")
     monkeypatch.setattr(kills, "STEPS", 100)
     monkeypatch.setattr(kills, "WORKERS", 1)

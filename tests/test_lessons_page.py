@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lrsuggest.bench.suite import load as load_suite
-from lrsuggest.evidence import recorded
+from lrsuggest.bench.plan.suite import load as load_suite
+from lrsuggest.evidence import tables
 from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, autopilot, branches, load
-from lrsuggest.evidence.verdicts import Verdict
+from lrsuggest.evidence.paired import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "lessons"
@@ -21,11 +21,11 @@ def lessons():
 
 
 def test_the_page_says_what_the_tables_say(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "pages")
     made = importlib.import_module("lessons").page()
     written = (ROOT / "docs" / "lessons.md").read_text("utf-8")
     for line, wanted in zip(written.splitlines(), made.splitlines(), strict=True):
-        assert line == wanted, "write it anew with python benchmarks/lessons.py"
+        assert line == wanted, "write it anew with python benchmarks/pages/lessons.py"
 
 
 def test_the_readme_says_how_the_chains_ended():
@@ -57,7 +57,7 @@ def test_camvid_and_faces_were_trained_whole_by_both_pilots(lessons):
 
 
 def test_every_measured_branch_has_a_regret(lessons):
-    tasks = recorded.load(TABLES)
+    tasks = tables.load(TABLES)
     for lesson in lessons:
         found = branches(lesson, tasks)
         compared = [each for each in found.against if each is not None]

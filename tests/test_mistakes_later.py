@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import Curve, Learner, UserError, fit_one_cycle, lr_find, suggest_lr, to_optuna
-from lrsuggest.curves.given import number, whole
+from lrsuggest.curves.arguments import number, whole
 from lrsuggest.training.one_cycle import fit_constant
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "benchmarks" / "overhead_adapters.py"
+SCRIPT = ROOT / "benchmarks" / "speed" / "overhead_adapters.py"
 TABLE = ROOT / "benchmarks" / "recorded" / "overhead" / "adapters.csv"
 CONTESTANTS = [
     "bare", "fastai_loop", "fastai_finder", "fastai_ours", "lightning_loop", "lightning_finder",

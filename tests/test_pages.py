@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lrsuggest.curves.consensus import RULE
-from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS
+from lrsuggest.curves.heuristics.consensus import RULE
+from lrsuggest.evidence.tables import RUNS, SWEEPS, TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 

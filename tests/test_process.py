@@ -24,8 +24,10 @@ optimizer = torch.optim.SGD(model.parameters(), 0.1)  # torch sets a variable of
 before = state()
 import lrsuggest
 from lrsuggest import Curve, Learner, fit_one_cycle, suggest_lr
-from lrsuggest.adapters import fastai, lightning, transformers
-from lrsuggest.bench import doctor, score, suite
+import lrsuggest.adapters.fastai.adapter, lrsuggest.adapters.lightning.adapter
+import lrsuggest.adapters.transformers.adapter
+from lrsuggest.bench.commands import doctor, score
+from lrsuggest.bench.plan import suite
 
 learner = Learner(model, nn.functional.cross_entropy, batches, optimizer, valid=batches)
 found = suggest_lr(learner, steps=60, probes=2)

@@ -1,4 +1,4 @@
-"""benchmarks/scale.py and benchmarks/harness.py work; how long things take is not tested."""
+"""scale.py and harness.py of benchmarks/speed work; how long things take is not tested."""
 
 import importlib
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from lrsuggest.bench.collect import collect
-from lrsuggest.bench.planned import load_plan
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan.plan import load_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "scale"
 
 
 def test_synthetic_records_are_evidence_like_any_other(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "speed")
     scale = importlib.import_module("scale")
     written = scale.fill(tmp_path, 200, 2)
     assert written == len(list((tmp_path / "records").iterdir())) >= 100
@@ -27,7 +27,7 @@ def test_synthetic_records_are_evidence_like_any_other(monkeypatch, tmp_path):
 
 
 def test_the_harness_is_measured_beside_the_jobs(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "speed")
     harness = importlib.import_module("harness")
     orders = [harness.order("digits", seed, tmp_path, None, 6) for seed in range(3)]
     found = harness.timed(orders[1:], orders[:1], 1, tmp_path)

@@ -44,7 +44,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
 def test_links_out_of_the_pages_become_paths(site):
     page = (site / "lessons.html").read_text("utf-8")
     assert 'href="../' not in page
-    assert "<code>benchmarks/lessons.toml</code>" in page
+    assert "<code>benchmarks/suites/lessons.toml</code>" in page
 
 
 def test_public_names_are_in_the_reference(site):

@@ -10,8 +10,8 @@ from helpers import sweep_like
 
 from lrsuggest import Curve, suggest_lr
 from lrsuggest.curves.columns import Ended
-from lrsuggest.curves.heuristics import Abstention, Reason
-from lrsuggest.curves.readings import read_all
+from lrsuggest.curves.heuristics.all import read_all
+from lrsuggest.curves.heuristics.registry import Abstention, Reason
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "unsure.md").read_text("utf-8")

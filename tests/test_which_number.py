@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lrsuggest.curves.answer import HELD, USUAL
-from lrsuggest.curves.consensus import CONSTANT, RULE
+from lrsuggest.curves.heuristics.consensus import CONSTANT, RULE
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "which-number.md").read_text("utf-8")

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lrsuggest.curves.given import a, number, shown
+from lrsuggest.curves.arguments import a, number, shown
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import NoSuggestion, UserError
 

@@ -12,10 +12,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from lrsuggest.bench.locks import Stopped
-from lrsuggest.bench.read import add_options, print_reading
+from lrsuggest.bench.commands.read import add_options, print_reading
+from lrsuggest.bench.jobs.lock import Stopped
 from lrsuggest.errors import UserError, printable
-from lrsuggest.writing import output
+from lrsuggest.files import output
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "score":
             return _score(args, console)
         if args.command == "report":
-            from lrsuggest.bench.reporting import report
+            from lrsuggest.bench.commands.report import report
 
             words = printable(" ".join(sys.argv[1:] if argv is None else argv))
             if report(args, f"python -m lrsuggest.bench {words}", console):
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nlrsuggest: interrupted", file=sys.stderr)
         return 130
     except Stopped as stopped:
-        from lrsuggest.bench.drive import resume
+        from lrsuggest.bench.commands.run import resume
 
         print(f"\nlrsuggest: {stopped}; finished runs are kept, this goes on from there:\n"
               f"  {resume(argv)}", file=sys.stderr)  # fmt: skip
@@ -187,9 +187,9 @@ def _check_filled(args: argparse.Namespace) -> None:
 def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
     """Run, report or export; without a command, run quick and report."""
     from lrsuggest.bench.collect import collect, collect_lessons
-    from lrsuggest.bench.planned import load_plan
-    from lrsuggest.bench.store import Store
-    from lrsuggest.bench.suite import load
+    from lrsuggest.bench.jobs.store import Store
+    from lrsuggest.bench.plan.plan import load_plan
+    from lrsuggest.bench.plan.suite import load
     from lrsuggest.tasks.data.catalog import data_root
 
     name = getattr(args, "suite", "quick")
@@ -210,7 +210,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
                 "that was run, or a folder of exported tables"
             )
     if args.command in (None, "run"):
-        from lrsuggest.bench.drive import drive
+        from lrsuggest.bench.commands.run import drive
 
         plan = drive(
             name, load(name), data_root(getattr(args, "data", None)), out,
@@ -227,7 +227,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
     unreached = sum(lesson.unreached for lesson in lessons)
     if args.command in (None, "report"):
-        from lrsuggest.bench.reporting import from_records, write
+        from lrsuggest.bench.commands.report import from_records, write
 
         found = from_records(out)
         write(found, out / "report.html", console)
@@ -237,11 +237,11 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
         kept = export(plan, store, Path(args.to), lessons)
         console.print(f"{kept} records written to {args.to}", highlight=False, markup=False)
     if args.command is None:
-        from lrsuggest.bench.score import print_regret
+        from lrsuggest.bench.commands.score import print_regret
 
         print_regret(found.tasks, console)
     if lessons and args.command == "report":
-        from lrsuggest.bench.score import print_lessons
+        from lrsuggest.bench.commands.score import print_lessons
 
         print_lessons(lessons, console)
     console.print(f"{planned - len(failed) - unreached} of {planned} planned runs have a result",
@@ -251,7 +251,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
 
 def _score(args: argparse.Namespace, console: Console) -> int:
     """Judge the registered heuristics and a person's own."""
-    from lrsuggest.bench.score import asked, judged, print_people, print_regret, register
+    from lrsuggest.bench.commands.score import asked, judged, print_people, print_regret, register
 
     files, where = asked(args)
     new = [name for file in files for name in register(file)]
@@ -269,7 +269,7 @@ def _score(args: argparse.Namespace, console: Console) -> int:
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:
     """Say what works here and what does not."""
-    from lrsuggest.bench.doctor import print_doctor
+    from lrsuggest.bench.commands.doctor import print_doctor
 
     out = getattr(args, "out", None) or "reports"
     return print_doctor(console, getattr(args, "data", None), Path(out))
@@ -277,7 +277,7 @@ def _doctor(args: argparse.Namespace, console: Console) -> int:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     """Say what there is, or all about what is named."""
-    from lrsuggest.bench.listing import print_dataset, print_list
+    from lrsuggest.bench.commands.list import print_dataset, print_list
     from lrsuggest.tasks.data.catalog import data_root
 
     root = data_root(getattr(args, "data", None))

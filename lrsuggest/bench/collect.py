@@ -6,19 +6,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from lrsuggest.bench.jobs import MEASURED, Job, Record
-from lrsuggest.bench.lessons import all_named, nearest, walk
-from lrsuggest.bench.planned import Chain, Plan, PlannedLesson, PlannedTask
-from lrsuggest.bench.store import Store
-from lrsuggest.curves.curve import Curve
-from lrsuggest.evidence.lessons import (
-    CHAINS,
-    NAMED,
-    STAGES,
-    TEST,
-    LessonEvidence,
-    Trace,
-)
+from lrsuggest.bench.jobs.job import MEASURED, Job
+from lrsuggest.bench.jobs.record import Record
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan.chains import all_named, nearest, walk
+from lrsuggest.bench.plan.follow import curves_of
+from lrsuggest.bench.plan.plan import Chain, Plan, PlannedLesson, PlannedTask
+from lrsuggest.evidence.lessons import CHAINS, NAMED, STAGES, TEST, LessonEvidence, Trace
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.tasks.data.catalog import CourseStage
@@ -235,10 +229,3 @@ def _named(task: PlannedTask, store: Store) -> list[tuple[str, str, tuple[float,
             job = msgspec.structs.replace(task.grid[0], rates=rates, seed=seed)
             found.append((each.name, each.where, rates, job))
     return found
-
-
-def curves_of(task: PlannedTask, store: Store) -> list[Curve]:
-    """Return the range tests of a task that heuristics are judged on."""
-    jobs = [job for job in task.jobs if job.kind == "sweep" and task.main(job)]
-    results = [record.result for job in jobs if (record := store.measured(job))]
-    return [result.curve.curve() for result in results if result.curve]

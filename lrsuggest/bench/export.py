@@ -9,15 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from lrsuggest.bench.collect import facts_of, hand_picked
-from lrsuggest.bench.jobs import Job, Record
-from lrsuggest.bench.plan import FRESH
-from lrsuggest.bench.planned import Plan, PlannedTask
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs.job import Job
+from lrsuggest.bench.jobs.record import Record
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan.follow import FRESH
+from lrsuggest.bench.plan.plan import Plan, PlannedTask
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
-from lrsuggest.evidence.recorded import LATER, RUNS, SWEEPS, TASKS
+from lrsuggest.evidence.tables import LATER, RUNS, SWEEPS, TASKS
+from lrsuggest.files import output
 from lrsuggest.tasks.data.resident import Resident, cached
-from lrsuggest.writing import output
 
 
 def _text(value: float | None) -> str:
@@ -87,7 +88,7 @@ def _task(task: PlannedTask, records: Sequence[Record], store: Store) -> dict[st
 
 def naive(task: PlannedTask, store: Store) -> float:
     """Return the loss of the best constant prediction; NaN where the data are not prepared."""
-    from lrsuggest.tasks.naive import naive_loss  # torch, which a report can do without
+    from lrsuggest.tasks.baseline import naive_loss  # torch, which a report can do without
 
     def missing() -> Resident:
         raise FileNotFoundError(task.prepared)

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from rich.console import Console
 
-from lrsuggest.bench.collect import curves_of
-from lrsuggest.bench.engines import Engine
-from lrsuggest.bench.jobs import MEASURED, Job, Order
-from lrsuggest.bench.lessons import all_named, chain_file, named_runs, walk
-from lrsuggest.bench.plan import chased, extended, refined
-from lrsuggest.bench.planned import (
+from lrsuggest.bench.engines.engine import Engine
+from lrsuggest.bench.jobs.job import MEASURED, Job, Order
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan.chains import chain_file, walk
+from lrsuggest.bench.plan.follow import _beyond, _following
+from lrsuggest.bench.plan.plan import (
     Plan,
     PlannedLesson,
     PlannedTask,
@@ -21,10 +20,7 @@ from lrsuggest.bench.planned import (
     load_plan,
     save_plan,
 )
-from lrsuggest.bench.prepare import bars
-from lrsuggest.bench.store import Store
-from lrsuggest.curves.heuristics import Context
-from lrsuggest.curves.readings import rates, read_all
+from lrsuggest.bench.plan.prepare import bars
 from lrsuggest.errors import UserError
 
 _EXTENSIONS = 3  # of a grid, by a decade each
@@ -140,39 +136,3 @@ def _run_orders(
                 )  # fmt: skip
             if record.status not in MEASURED:
                 console.print(f"{record.job.label}: {record.status}: {how.error}", markup=False)
-
-
-def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
-    """Return runs beyond the grid where its best rate stands at an end."""
-    best = _best(task, store) if task.refine else None
-    return () if best is None else extended(task, best)
-
-
-def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
-    """Return the runs that follow from the results of a task's first ones."""
-    curves = curves_of(task, store)
-    picks: list[float] = []
-    if task.chase:
-        context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch, task.schedule)
-        for curve in curves:
-            # A lesson's runs are long; there the constants beyond the grid take the edge's value.
-            picks += rates(read_all(curve, context, constants=not task.lesson)).values()
-    if task.lesson:
-        named = named_runs(task, all_named(task, curves))
-        return tuple(dict.fromkeys((*named, *chased(task, picks))))
-    if task.chase:
-        picks += [pick.top for pick in task.dataset.picked(task.stage)]
-    jobs = chased(task, picks)
-    best = _best(task, store)
-    return jobs if best is None else jobs + refined(task, best)
-
-
-def _best(task: PlannedTask, store: Store) -> float | None:
-    """The grid's rate of least mean loss among those where no run diverged, if there is one."""
-    found: dict[float, list[float]] = {}
-    for job in task.grid:
-        if record := store.measured(job):
-            found.setdefault(job.rates[0], []).append((record.result.end or {}).get("loss", np.inf))
-    means = {rate: float(np.mean(losses)) for rate, losses in found.items()}
-    best = min(means, key=means.__getitem__, default=None)
-    return best if best is not None and np.isfinite(means[best]) else None

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lrsuggest.curves.consensus import RULE
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import LENGTHS, Seen
-from lrsuggest.curves.heuristics import Context, Reason
+from lrsuggest.curves.heuristics.consensus import RULE
+from lrsuggest.curves.heuristics.registry import Context, Reason
 from lrsuggest.errors import NoSuggestion
 
 DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md

@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lrsuggest.curves import finders, sheet
+from lrsuggest.curves import csv, importers
+from lrsuggest.curves.arguments import a, truth
 from lrsuggest.curves.columns import Columns, Ended, Floats
-from lrsuggest.curves.given import a, truth
 from lrsuggest.errors import UserError
-from lrsuggest.writing import output
+from lrsuggest.files import output
 
 
 def _frozen(values: ArrayLike, name: str) -> Floats:
@@ -202,7 +202,7 @@ class Curve:
             UserError: the file cannot be written; one that was there stays as it is.
         """
         with output(path) as file:
-            file.write(sheet.write(self.lr, self.loss, self.skipped).encode())
+            file.write(csv.write(self.lr, self.loss, self.skipped).encode())
 
     @classmethod
     def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> Self:
@@ -225,19 +225,19 @@ class Curve:
                 not rise; the sentence names the line and the value.
         """
         truth("smoothed", smoothed)
-        return cls._of(sheet.read(path, smoothed=smoothed), smoothed=smoothed)
+        return cls._of(csv.read(path, smoothed=smoothed), smoothed=smoothed)
 
     @classmethod
     def from_fastai(cls, recorder: Any) -> Self:
         """Read `learn.recorder` after fastai 2's `learn.lr_find()`.
 
-        The recorded moving average is undone (lrsuggest/curves/finders.py), so these are the
+        The recorded moving average is undone (lrsuggest/curves/importers.py), so these are the
         losses themselves, to within 1e-4 of the average's size.
 
         Raises:
             UserError: it holds no range test, or a training run has replaced it.
         """
-        return cls._of(finders.fastai(recorder))
+        return cls._of(importers.fastai(recorder))
 
     @classmethod
     def from_lightning(cls, finder: Any) -> Self:
@@ -250,7 +250,7 @@ class Curve:
         Raises:
             UserError: it holds no results.
         """
-        return cls._of(finders.lightning(finder))
+        return cls._of(importers.lightning(finder))
 
     @classmethod
     def from_torch_lr_finder(
@@ -265,7 +265,7 @@ class Curve:
         Raises:
             UserError: it holds no range test, or smooth_f is out of range.
         """
-        return cls._of(finders.torch_lr_finder(history, smooth_f))
+        return cls._of(importers.torch_lr_finder(history, smooth_f))
 
     @classmethod
     def from_ignite(cls, finder: Any, *, smooth_f: float = 0.05) -> Self:
@@ -281,4 +281,4 @@ class Curve:
         Raises:
             UserError: it holds no range test, or smooth_f is out of range.
         """
-        return cls._of(finders.ignite(finder, smooth_f))
+        return cls._of(importers.ignite(finder, smooth_f))

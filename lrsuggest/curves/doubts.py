@@ -7,8 +7,8 @@ import numpy as np
 
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention, Context
-from lrsuggest.curves.landmarks import blows_up
+from lrsuggest.curves.heuristics.landmarks import blows_up
+from lrsuggest.curves.heuristics.registry import Abstention, Context
 
 WITNESSES = ("steepest_gaussian", "min_10")
 LENGTHS = 40, 480  # optimizer steps of the shortest and longest recorded task; a test beside it

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrsuggest.curves.answer import DEFAULT_HEURISTIC, Answer
-from lrsuggest.curves.consensus import eighty
+from lrsuggest.curves.arguments import number, one_of, shown
 from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.display.drawing import draw_suggestion, leave_room
 from lrsuggest.curves.doubts import WITNESSES, Seen, doubts, without_rate
-from lrsuggest.curves.drawing import draw_suggestion, leave_room
-from lrsuggest.curves.given import number, one_of, shown
-from lrsuggest.curves.heuristics import Abstention, Context
+from lrsuggest.curves.heuristics.all import HEURISTICS, rates, read_all
+from lrsuggest.curves.heuristics.consensus import eighty
+from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
-from lrsuggest.curves.readings import HEURISTICS, rates, read_all
 from lrsuggest.errors import LrsuggestWarning
-from lrsuggest.writing import output
+from lrsuggest.files import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ class Suggestion(Answer):
         return ax
 
     def _repr_html_(self) -> str:
-        from lrsuggest.curves.page import fragment
+        from lrsuggest.curves.display.page import fragment
 
         return fragment(self)
 
@@ -116,7 +116,7 @@ class Suggestion(Answer):
         Raises:
             UserError: the file cannot be written.
         """
-        from lrsuggest.curves.page import render
+        from lrsuggest.curves.display.page import render
 
         text = render(self, title, date)
         with output(path) as file:

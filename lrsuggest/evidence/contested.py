@@ -12,10 +12,10 @@ from functools import cache
 
 import pandas as pd
 
-from lrsuggest.evidence.recorded import load
+from lrsuggest.evidence.consensus_fit import UNSEEN, fold_reader, read_folds
 from lrsuggest.evidence.regret import Reader, contest, rankable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.evidence.tuning import UNSEEN, fold_reader, read_folds
+from lrsuggest.evidence.tables import load
 
 ONE_CYCLE = "one_cycle"
 

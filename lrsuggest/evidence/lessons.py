@@ -17,9 +17,9 @@ import pandas as pd
 from lrsuggest.curves.columns import Floats
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, read_text
+from lrsuggest.evidence.paired import compare
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
-from lrsuggest.evidence.verdicts import compare
 
 SUGGESTED = "suggested"
 LESSONS = (

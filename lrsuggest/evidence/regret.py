@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention
-from lrsuggest.curves.readings import HEURISTICS, rates, read_all
+from lrsuggest.curves.heuristics.all import HEURISTICS, rates, read_all
+from lrsuggest.curves.heuristics.registry import Abstention
 from lrsuggest.evidence.response import Response, TaskEvidence
 
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say

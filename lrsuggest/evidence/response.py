@@ -15,8 +15,8 @@ import pandas as pd
 
 from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context
-from lrsuggest.curves.shapes import lowest
+from lrsuggest.curves.heuristics.registry import Context
+from lrsuggest.curves.heuristics.shapes import lowest
 
 DIVERGED = 1.5  # V(start) plus half the span
 _NEAR = 0.2  # regret of the rates that tell how noisy a response is

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from lrsuggest.curves.columns import Floats
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import OUT_OF_FOLD, scorable
 from lrsuggest.evidence.response import TaskEvidence

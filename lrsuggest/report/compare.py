@@ -16,11 +16,11 @@ import pandas as pd
 
 from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.lessons import LessonEvidence, autopilot
+from lrsuggest.evidence.paired import FEWEST, Verdict
+from lrsuggest.evidence.paired import compare as against
 from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.statistics import bootstrap
-from lrsuggest.evidence.verdicts import FEWEST, Verdict
-from lrsuggest.evidence.verdicts import compare as against
 from lrsuggest.report.page import environment
 from lrsuggest.report.text import kind, records, several
 

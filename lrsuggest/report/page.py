@@ -12,11 +12,11 @@ from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import summary
+from lrsuggest.report import cost, people, provenance, ranking, teacher
 from lrsuggest.report import lessons as lesson_part
-from lrsuggest.report import provenance, ranking, worth
 from lrsuggest.report import tasks as task_part
-from lrsuggest.report.figures import slug
-from lrsuggest.report.story import FEWEST_FAMILIES, Lost, Story, alerts
+from lrsuggest.report.about import FEWEST_FAMILIES, Story, alerts
+from lrsuggest.report.figures.overview import slug
 from lrsuggest.report.text import (
     KINDS,
     exact,
@@ -29,8 +29,6 @@ from lrsuggest.report.text import (
     several,
     signed,
 )
-
-__all__ = ["Lost", "Story", "render"]
 
 _TEMPLATES = files("lrsuggest.report") / "templates"
 
@@ -117,11 +115,11 @@ def _rest(
         "story": story,
         "alerts": alerts(tasks, story, lessons),
         "strip": lesson_part.strip(lessons, story.absent),
-        "teacher": worth.teacher(tasks),
+        "teacher": teacher.teacher(tasks),
         "lessons": [lesson_part.section(i, each, both) for i, each in enumerate(lessons)],
         "overview": lesson_part.overview(lessons),
-        "cost": worth.cost(tasks),
-        "human": worth.human(),
+        "cost": cost.cost(tasks),
+        "human": people.human(),
         "citations": provenance.citations(both, lessons),
         "readings": provenance.readings(),
         "methods": provenance.METHODS,

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.report.story import Story, facts
+from lrsuggest.report.about import Story, facts
 from lrsuggest.report.text import kind, rate
 from lrsuggest.tasks.data.catalog import datasets
 

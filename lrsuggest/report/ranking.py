@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.evidence.consensus_fit import UNSEEN
 from lrsuggest.evidence.contested import rests_on
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, constants, rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import by, finalists, ranks, summary, versus
-from lrsuggest.evidence.tuning import UNSEEN
-from lrsuggest.report.figures import (
+from lrsuggest.report.about import FEWEST_FAMILIES
+from lrsuggest.report.figures.overview import (
     critical_difference_figure,
     forest_figure,
     profile_figure,
 )
-from lrsuggest.report.story import FEWEST_FAMILIES
-from lrsuggest.report.svg import inline
+from lrsuggest.report.figures.svg import inline
 from lrsuggest.report.text import kind, listed, number, percent, records, several
 
 ORACLE = "split-half oracle"

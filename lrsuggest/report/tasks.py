@@ -9,15 +9,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from lrsuggest.curves.columns import Floats
-from lrsuggest.curves.drawing import marks
-from lrsuggest.curves.readings import HEURISTICS, rates, read_all
-from lrsuggest.curves.svg import glyph
+from lrsuggest.curves.display.drawing import marks
+from lrsuggest.curves.display.svg import glyph
+from lrsuggest.curves.heuristics.all import HEURISTICS, rates, read_all
 from lrsuggest.evidence.regret import regret
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.statistics import RESOLVED
-from lrsuggest.report.drawing import near, task_figure
-from lrsuggest.report.figures import slug
-from lrsuggest.report.svg import inline, painted
+from lrsuggest.report.figures.overview import slug
+from lrsuggest.report.figures.svg import inline, painted
+from lrsuggest.report.figures.task import near, task_figure
 from lrsuggest.report.text import kind, rate, several
 
 

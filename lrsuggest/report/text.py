@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.evidence.consensus_fit import UNSEEN
 from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD
-from lrsuggest.evidence.tuning import UNSEEN
 
 KINDS = {"ours": "ours", "peer": "another library's", "constant": "a constant", "person": "people"}
 

@@ -1,15 +1,11 @@
 """A lesson: a task trained stage by stage, on a ladder of sizes, weights carried along."""
 
-from typing import Literal
-
 import msgspec
 
-from lrsuggest.training.precision import Precision
+from lrsuggest.vocabulary import Optimizer, Precision, Schedule, Stage
 
 __all__ = ["WEIGHT_DECAY", "Leg", "Lesson", "LessonStage", "Precision", "Schedule", "Stage"]
 
-Stage = Literal["frozen", "unfrozen", "finetune", "scratch"]
-Schedule = Literal["one_cycle", "constant"]
 WEIGHT_DECAY = 0.01  # fastai's
 
 
@@ -89,7 +85,7 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stage: tuple[LessonStage, ...]
     name: str = ""
     model: str | None = None
-    optimizer: Literal["adamw", "adam", "sgd"] | None = None
+    optimizer: Optimizer | None = None
     schedule: Schedule = "one_cycle"
     rates: tuple[float, ...] = ()
     seeds: int = 3

@@ -30,7 +30,7 @@ from lrsuggest.tasks.models.small import (
 )
 from lrsuggest.tasks.models.unet import UNet
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.precision import Precision
+from lrsuggest.vocabulary import Precision
 
 _ADAM_BETAS = (0.9, 0.99)  # fastai's too
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from lrsuggest.training import object_graph
+from lrsuggest.training.restore import object_graph
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type)
 _HOLDS = (Mapping, list, tuple, set, frozenset, deque, UserList, types.SimpleNamespace)

@@ -8,12 +8,13 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.curves.given import a, number, whole
+from lrsuggest.curves.arguments import a, number, whole
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training import checks, detection, evaluation, methods, misfits
+from lrsuggest.training import evaluation
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
-from lrsuggest.training.precision import Precision
+from lrsuggest.training.inspection import checks, detection, methods, misfits
+from lrsuggest.vocabulary import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

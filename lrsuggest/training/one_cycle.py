@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lrsuggest.curves.arguments import number, whole
+from lrsuggest.curves.arguments import seed as checked
 from lrsuggest.curves.columns import Floats
-from lrsuggest.curves.given import number, whole
-from lrsuggest.curves.given import seed as checked
 from lrsuggest.errors import UserError
-from lrsuggest.training import checks, misfits, rehearsal
+from lrsuggest.training import rehearsal
+from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.sweep import counted, seed_everything
 

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from lrsuggest.curves.answer import Cost
-from lrsuggest.curves.given import whole
+from lrsuggest.curves.arguments import whole
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import UserError
-from lrsuggest.training import misfits, rehearsal
-from lrsuggest.training.choosing import APART_DECADES, Lags, Trials, choose, settle
+from lrsuggest.training import rehearsal
+from lrsuggest.training.inspection import misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import constant, group_rates, schedule, set_momentum
+from lrsuggest.training.probe_search import APART_DECADES, Lags, Trials, choose, settle
 from lrsuggest.training.snapshot import Snapshot
 from lrsuggest.training.sweep import counted, seed_everything
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lrsuggest.errors import UserError
-from lrsuggest.training import misfits
+from lrsuggest.training.inspection import misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot
 

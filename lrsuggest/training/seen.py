@@ -9,7 +9,7 @@ from torch import nn
 
 from lrsuggest.curves.doubts import Seen
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.training.detection import outside
+from lrsuggest.training.inspection.detection import outside
 from lrsuggest.training.learner import Learner
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrsuggest.training.keeping import Kept, restore_after
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.object_graph import is_own, walk
-from lrsuggest.training.randomness import Generator
+from lrsuggest.training.restore.kept import Kept, restore_after
+from lrsuggest.training.restore.object_graph import is_own, walk
+from lrsuggest.training.restore.randomness import Generator
 
 
 def generators(learner: Learner) -> list[Any]:

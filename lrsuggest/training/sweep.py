@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lrsuggest.curves.arguments import number, truth, whole
+from lrsuggest.curves.arguments import seed as checked
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.given import number, truth, whole
-from lrsuggest.curves.given import seed as checked
-from lrsuggest.curves.landmarks import blows_up
+from lrsuggest.curves.heuristics.landmarks import blows_up
 from lrsuggest.errors import UserError
-from lrsuggest.training import checks, misfits
+from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.randomness import seed_generator
+from lrsuggest.training.restore.randomness import seed_generator
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from lrsuggest import Curve, UserError, apply, suggest_lr
-from lrsuggest.adapters.fastai import borrowed
+from lrsuggest.adapters.fastai.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
 pytest.importorskip("fastai", reason="fastai is missing: pip install 'lrsuggest[peers]'")

@@ -10,7 +10,7 @@ from helpers import make_learner, sweep_like
 from torch import nn
 
 from lrsuggest import Curve, UserError, apply, suggest_lr
-from lrsuggest.adapters.finding import adapter
+from lrsuggest.adapters.dispatch import adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMEWORKS = {"fastai", "lightning", "pytorch_lightning", "transformers", "accelerate"}
@@ -22,11 +22,11 @@ FRAMEWORKS = {"fastai", "lightning", "pytorch_lightning", "transformers", "accel
         "import lrsuggest",
         "import lrsuggest.suggest",
         "from lrsuggest import apply, suggest_lr",
-        "from lrsuggest.adapters.finding import adapter; assert adapter(object()) is None",
-        "from lrsuggest.adapters.finding import adapter; import torch\n"
+        "from lrsuggest.adapters.dispatch import adapter; assert adapter(object()) is None",
+        "from lrsuggest.adapters.dispatch import adapter; import torch\n"
         "assert adapter((torch.nn.Linear(1, 1), 3)) is None",
-        "import lrsuggest.adapters.lightning, lrsuggest.adapters.fastai",
-        "import lrsuggest.adapters.transformers",
+        "import lrsuggest.adapters.lightning.adapter, lrsuggest.adapters.fastai.adapter",
+        "import lrsuggest.adapters.transformers.adapter",
     ],
 )
 def test_no_framework_is_loaded(code):
@@ -61,7 +61,7 @@ def test_lightnings_are_lightnings(package):
     for each in (trainer, module, (trainer, module), (module, 3)):
         found = adapter(each)
         assert found is not None
-        assert found.__name__ == "lrsuggest.adapters.lightning"
+        assert found.__name__ == "lrsuggest.adapters.lightning.adapter"
     assert adapter(pl.Callback()) is None
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest.training.keeping import Kept
+from lrsuggest.training.restore.kept import Kept
 
 
 class Thing:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import Curve, UserError, apply, suggest_lr
-from lrsuggest.adapters.lightning import borrowed
+from lrsuggest.adapters.lightning.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
 pl = pytest.importorskip(

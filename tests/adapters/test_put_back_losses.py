@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import suggest_lr
-from lrsuggest.adapters.fastai import borrowed
+from lrsuggest.adapters.fastai.adapter import borrowed
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.optimization import Adafactor
 
 from lrsuggest import Curve, UserError, apply, suggest_lr
-from lrsuggest.adapters.transformers import borrowed
+from lrsuggest.adapters.transformers.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
 pytestmark = [pytest.mark.usefixtures("one_thread")]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import UserError, suggest_lr
-from lrsuggest.adapters.finding import adapter
+from lrsuggest.adapters.dispatch import adapter
 
 pytest.importorskip("pytorch_lightning", reason="missing: pip install 'lrsuggest[peers]'")
 pytest.importorskip("fastai", reason="fastai is missing: pip install 'lrsuggest[peers]'")

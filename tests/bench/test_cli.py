@@ -21,12 +21,12 @@ from rich.console import Console
 from test_engines import gone
 
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.bench import drive  # noqa: F401 - loaded before a test takes its time
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.listing import print_list
-from lrsuggest.bench.records import decode
+from lrsuggest.bench.commands import run  # noqa: F401 - loaded before a test takes its time
+from lrsuggest.bench.commands.list import print_list
+from lrsuggest.bench.jobs.record import decode
 from lrsuggest.tasks.data.catalog import datasets
-from lrsuggest.tasks.data.synthetic import write_street
+from lrsuggest.tasks.data.readers.synthetic import write_street
 
 TINY = """
 title = "Tiny"

@@ -15,7 +15,7 @@ from test_cli import bench
 from test_engines import gone
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.records import decode
+from lrsuggest.bench.jobs.record import decode
 from lrsuggest.errors import UserError
 
 pytest.importorskip("distributed", reason="the extra cluster is not installed")
@@ -200,7 +200,7 @@ def test_a_scheduler_that_comes_late_is_waited_for_with_pauses(cluster, monkeypa
 
 
 def comes_late(cluster, monkeypatch):
-    from lrsuggest.bench import cluster as ours
+    from lrsuggest.bench.engines import cluster as ours
 
     paused, told = [], []
 

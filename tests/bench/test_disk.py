@@ -8,14 +8,14 @@ import pytest
 from rich.progress import Progress
 from test_suite import job
 
-from lrsuggest.bench.jobs import Provenance, Record, Result
-from lrsuggest.bench.locks import driving
-from lrsuggest.bench.planned import Plan, save_plan
-from lrsuggest.bench.prepare import prepare
-from lrsuggest.bench.store import Store, writing
+from lrsuggest.bench.jobs.lock import driving
+from lrsuggest.bench.jobs.record import Provenance, Record, Result
+from lrsuggest.bench.jobs.store import Store, writing
+from lrsuggest.bench.plan.plan import Plan, save_plan
+from lrsuggest.bench.plan.prepare import prepare
 from lrsuggest.errors import UserError
+from lrsuggest.files import intact
 from lrsuggest.tasks.data.catalog import dataset
-from lrsuggest.tasks.data.sealed import intact
 
 NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from lrsuggest.bench import doctor, machine
-from lrsuggest.bench.doctor import imports, mismatches, print_doctor
-from lrsuggest.bench.machine import cores, quota, threads
+from lrsuggest.bench.commands import doctor, machine
+from lrsuggest.bench.commands.doctor import imports, mismatches, print_doctor
+from lrsuggest.bench.commands.machine import cores, quota, threads
 
 CALM = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -187,8 +187,8 @@ def test_the_quota_of_a_nested_group_counts(tmp_path, mine, files, granted):
 
 def test_a_suite_takes_as_many_cores_as_the_doctor_counts(tmp_path, monkeypatch):
     """A container's quota keeps `run` from starting a child for each core of the machine."""
-    from lrsuggest.bench import drive
-    from lrsuggest.bench.suite import load
+    from lrsuggest.bench.commands import run
+    from lrsuggest.bench.plan.suite import load
 
     class Enough(Exception):
         pass
@@ -196,11 +196,11 @@ def test_a_suite_takes_as_many_cores_as_the_doctor_counts(tmp_path, monkeypatch)
     def started(workers):
         raise Enough(workers)
 
-    monkeypatch.setattr(drive, "Local", started)
+    monkeypatch.setattr(run, "Local", started)
     monkeypatch.setattr(machine, "quota", lambda: 1)
     assert cores() == 1
     with pytest.raises(Enough, match=r"^1$"):
-        drive.drive(
+        run.drive(
             "quick", load("quick"), None, tmp_path, workers=None, scheduler=None, device="cpu",
             words=[], console=None,
         )  # fmt: skip

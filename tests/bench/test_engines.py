@@ -17,11 +17,11 @@ import psutil
 import pytest
 from test_suite import job
 
-from lrsuggest.bench.children import SETTINGS, Children, _Child, oom_kills
-from lrsuggest.bench.engines import ATTEMPTS, Local
-from lrsuggest.bench.jobs import Order
+from lrsuggest.bench.engines.engine import ATTEMPTS
+from lrsuggest.bench.engines.local import SETTINGS, Children, Local, _Child, oom_kills
+from lrsuggest.bench.jobs.job import Order
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers import read_digits
+from lrsuggest.tasks.data.readers.images import read_digits
 from lrsuggest.tasks.data.resident import cached
 
 ENDLESS = 1_000_000  # steps

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.planned import load_plan, save_plan
-from lrsuggest.bench.records import decode, encode
-from lrsuggest.bench.reporting import gather
+from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.jobs.record import decode, encode
+from lrsuggest.bench.plan.plan import load_plan, save_plan
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
-from lrsuggest.evidence import recorded
+from lrsuggest.evidence import tables
 from lrsuggest.evidence.response import Response, TaskEvidence
 
 SUITE = """
@@ -156,10 +156,10 @@ def test_older_tables_are_read_and_hold_real_data(both, tmp_path):
     for name in ("sweeps", "runs"):
         (tmp_path / f"{name}.csv").symlink_to(both / "tables" / f"{name}.csv")
     table = pd.read_csv(both / "tables" / "tasks.csv", dtype=str, keep_default_na=False)
-    old = table.drop(columns=list(recorded.LATER))
+    old = table.drop(columns=list(tables.LATER))
     old = old.assign(versions="lrsuggest=source tree python=3.11.7 torch=2.9")
     old.to_csv(tmp_path / "tasks.csv", index=False)
-    digits, street = recorded.load(tmp_path)
+    digits, street = tables.load(tmp_path)
     assert not street.synthetic
     assert digits.hand_picked[0][1] == ""
     names = ("lrsuggest", "python", "torch")
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_is_a_sentence(both, tmp_path, column, value):
     table = pd.read_csv(both / "tables" / "tasks.csv", dtype=str, keep_default_na=False)
     table.assign(**{column: value}).to_csv(tmp_path / "tasks.csv", index=False)
     with pytest.raises(UserError, match="a value cannot be read"):
-        recorded.load(tmp_path)
+        tables.load(tmp_path)
 
 
 def test_tables_are_exported_where_the_prepared_data_are_gone(both, tmp_path):
@@ -189,7 +189,7 @@ def test_tables_are_exported_where_the_prepared_data_are_gone(both, tmp_path):
         assert main(["report", str(out)]) == 0
     finally:
         (out / "gone").rename(kept)
-    digits, _ = recorded.load(tmp_path / "t")
+    digits, _ = tables.load(tmp_path / "t")
     assert np.isnan(digits.naive)
     versions = pd.read_csv(tmp_path / "t" / "tasks.csv").versions[0]
     assert json.loads(versions)["lrsuggest"] == "source tree"

@@ -13,12 +13,12 @@ from test_cli import bench
 
 from lrsuggest import Curve
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.jobs import data_file
-from lrsuggest.bench.prepare import prepare
-from lrsuggest.bench.suite import load
+from lrsuggest.bench.jobs.job import data_file
+from lrsuggest.bench.plan.prepare import prepare
+from lrsuggest.bench.plan.suite import load
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
-from lrsuggest.tasks.data.synthetic import write_street
+from lrsuggest.tasks.data.readers.synthetic import write_street
 from lrsuggest.testing import simulated
 
 SUITE = """

@@ -6,24 +6,26 @@ import pytest
 from helpers import Reader
 from rich.console import Console
 
-from lrsuggest.bench import lessons, run, suite
-from lrsuggest.bench.children import Outcome
+from lrsuggest.bench import run
 from lrsuggest.bench.collect import collect, collect_lessons
-from lrsuggest.bench.engines import Local
+from lrsuggest.bench.engines.engine import Outcome
+from lrsuggest.bench.engines.local import Local
 from lrsuggest.bench.export import export
-from lrsuggest.bench.jobs import Record, RecordedCurve, Result
-from lrsuggest.bench.lessons import FALLBACK, RULE, nearest, suggested, walk
-from lrsuggest.bench.plan import make_plan
-from lrsuggest.bench.planned import Chain, Named, load_plan
+from lrsuggest.bench.jobs.record import Record, RecordedCurve, Result
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan import chains, suite
+from lrsuggest.bench.plan.chains import FALLBACK, RULE, nearest, suggested, walk
+from lrsuggest.bench.plan.make import make_plan
+from lrsuggest.bench.plan.plan import Chain, Named, load_plan
 from lrsuggest.bench.run import run_plan
-from lrsuggest.bench.store import Store
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.errors import UserError
-from lrsuggest.evidence import recorded
+from lrsuggest.evidence import tables
 from lrsuggest.evidence.lessons import SUGGESTED, autopilot, branches, load
 from lrsuggest.evidence.regret import HAND_PICKED
-from lrsuggest.report.page import Story, render
+from lrsuggest.report.about import Story
+from lrsuggest.report.page import render
 from lrsuggest.tasks.data import catalog
 from lrsuggest.tasks.data.catalog import CourseStage, HandPicked
 
@@ -66,7 +68,7 @@ def street():
         return msgspec.structs.replace(found, stages=COURSE) if name == "street" else found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lessons, "dataset", dataset)
+        patch.setattr(chains, "dataset", dataset)
         patch.setattr(suite, "dataset", dataset)
         yield
 
@@ -213,7 +215,7 @@ def test_tables_give_the_comparisons_back(ran, tmp_path):
     for ours, theirs in zip(now.our_rates, was.our_rates, strict=True):
         np.testing.assert_allclose(ours, theirs)
     assert [a.verdict for a in now.against] == [a.verdict for a in was.against]
-    again = recorded.load(tmp_path)
+    again = tables.load(tmp_path)
     picked = [[rate for rate, _ in task.hand_picked] for task in tasks]
     assert picked == [[1.05e-2], []]  # this stage's own, and no slice
     assert [[rate for rate, _ in task.hand_picked] for task in again] == picked

@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.planned import load_plan
-from lrsuggest.bench.suite import load
+from lrsuggest.bench.plan.plan import load_plan
+from lrsuggest.bench.plan.suite import load
 from lrsuggest.errors import UserError
+from lrsuggest.files import output
 from lrsuggest.resources import shipped
-from lrsuggest.writing import output
 
 
 @pytest.mark.parametrize("where", ["no/contest.csv", "", "a.txt/contest.csv"])
 def test_a_contest_that_cannot_be_written_is_told_before_it(tmp_path, monkeypatch, capsys, where):
     (tmp_path / "a.txt").write_text("kept")
-    monkeypatch.setattr("lrsuggest.bench.score.judged", lambda *given: pytest.fail("it ran"))
+    monkeypatch.setattr(
+        "lrsuggest.bench.commands.score.judged", lambda *given: pytest.fail("it ran")
+    )
     assert main(["score", "--csv", str(tmp_path / where)]) == 2
     told = capsys.readouterr().err
     assert "cannot be written" in told
@@ -41,7 +43,7 @@ def test_a_folder_s_name_is_printed_as_it_is(tmp_path, monkeypatch, capsys):
 
 
 def test_a_suite_s_name_may_end_in_capitals(tmp_path):
-    shutil.copyfile(shipped("benchmarks") / "quick.toml", tmp_path / "MINE.TOML")
+    shutil.copyfile(shipped("benchmarks/suites") / "quick.toml", tmp_path / "MINE.TOML")
     assert load(str(tmp_path / "MINE.TOML")) == load("quick")
 
 

@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console
 from test_suite import GOOD
 
-from lrsuggest.bench.children import Outcome
 from lrsuggest.bench.collect import collect
-from lrsuggest.bench.jobs import Provenance, Record, RecordedCurve, Result
-from lrsuggest.bench.plan import FRESH, chased, make_plan, refined
-from lrsuggest.bench.planned import Plan, load_plan, save_plan
-from lrsuggest.bench.run import _following, run_plan
-from lrsuggest.bench.store import Store
-from lrsuggest.bench.suite import load
+from lrsuggest.bench.engines.engine import Outcome
+from lrsuggest.bench.jobs.record import Provenance, Record, RecordedCurve, Result
+from lrsuggest.bench.jobs.store import Store
+from lrsuggest.bench.plan.follow import FRESH, _following, chased, refined
+from lrsuggest.bench.plan.make import make_plan
+from lrsuggest.bench.plan.plan import Plan, load_plan, save_plan
+from lrsuggest.bench.plan.suite import load
+from lrsuggest.bench.run import run_plan
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import dataset, datasets, pretrained

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
 
-TOP = "from lrsuggest.curves.heuristics import heuristic\nimport sys\n"
+TOP = "from lrsuggest.curves.heuristics.registry import heuristic\nimport sys\n"
 GOOD = TOP + "@heuristic('mine', 'me')\ndef mine(curve, context):\n    return 1e-2\n"
 
 

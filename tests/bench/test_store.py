@@ -15,9 +15,17 @@ from hypothesis import strategies as st
 from test_disk import fails
 from test_suite import job
 
-from lrsuggest.bench.jobs import Provenance, Record, RecordedCurve, Result
-from lrsuggest.bench.records import DamagedError, NewerError, decode, encode
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs.record import (
+    DamagedError,
+    NewerError,
+    Provenance,
+    Record,
+    RecordedCurve,
+    Result,
+    decode,
+    encode,
+)
+from lrsuggest.bench.jobs.store import Store
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 

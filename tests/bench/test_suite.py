@@ -1,7 +1,7 @@
 import pytest
 
-from lrsuggest.bench.jobs import Job
-from lrsuggest.bench.suite import load, suite_names
+from lrsuggest.bench.jobs.job import Job
+from lrsuggest.bench.plan.suite import load, suite_names
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.lesson import Leg
 

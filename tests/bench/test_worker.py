@@ -9,13 +9,13 @@ import pytest
 import torch
 from test_suite import job
 
-from lrsuggest.bench import worker
-from lrsuggest.bench.jobs import Order, data_file
-from lrsuggest.bench.worker import begin, halves
-from lrsuggest.bench.worker import run as run_order
+from lrsuggest.bench.engines import work
+from lrsuggest.bench.engines.work import begin, halves
+from lrsuggest.bench.engines.work import run as run_order
+from lrsuggest.bench.jobs.job import Order, data_file
 from lrsuggest.tasks.data.batches import Batches
 from lrsuggest.tasks.data.catalog import dataset
-from lrsuggest.tasks.data.readers import read_digits
+from lrsuggest.tasks.data.readers.images import read_digits
 from lrsuggest.tasks.data.resident import Resident, cached
 from lrsuggest.tasks.lesson import Leg
 from lrsuggest.tasks.task import build_learner
@@ -95,7 +95,7 @@ def test_the_same_job_twice_ends_bitwise_the_same(insects):
     found = []
     for noise in (1, 2):
         torch.manual_seed(noise)  # what ran before in this process must not matter
-        worker._weights.cache_clear()
+        work._weights.cache_clear()
         rmtree(insects.parent / "checkpoints", ignore_errors=True)
         found.append(run(thawed(looks=2), insects))
     first, second = found
@@ -118,7 +118,7 @@ def test_what_a_job_trains_is_its_own(insects, stage):
     assert again.model.training
     trains = [p.requires_grad for p in again.model.parameters()]
     assert all(trains) is (stage == "finetune"), "a frozen job before leaves nothing frozen"
-    worker._untrained.cache_clear()
+    work._untrained.cache_clear()
     assert same(begin(asked, insects).model.state_dict(), untouched)
 
 
@@ -134,10 +134,10 @@ def test_a_checkpoint_that_was_changed_is_trained_anew(insects, sealed):
     else:  # as older versions left it, and cut short
         path.write_bytes(whole[:half])
         path.with_name(f"{path.name}.blake2b").unlink()
-    worker._weights.cache_clear()
+    work._weights.cache_clear()
     assert same(begin(thawed(), insects).model.state_dict(), expected)
     assert path.stat().st_size == len(whole)
-    worker._weights.cache_clear()
+    work._weights.cache_clear()
     assert same(begin(thawed(), insects).model.state_dict(), expected)
 
 
@@ -156,7 +156,7 @@ def test_halves_average_to_the_whole(digits):
     assert found["loss_probe"] != found["loss_score"]
     with_21, with_20 = found["loss_probe"], found["loss_score"]
     assert found["loss"] == pytest.approx((21 * with_21 + 20 * with_20) / 41)
-    data = worker._resident(digits)
+    data = work._resident(digits)
     learner.valid = Batches(data, train=False, batch_size=7, half=1)
     assert learner.evaluate()["loss"] == pytest.approx(with_20, rel=1e-5)
 

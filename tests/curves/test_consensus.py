@@ -7,11 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsuggest.curves.consensus import RULE, Rule, eighty, interval, known, place, told, vote
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention, Context, Reason
-from lrsuggest.curves.landmarks import landmarks
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.curves.heuristics.consensus import (
+    RULE,
+    Rule,
+    eighty,
+    interval,
+    known,
+    place,
+    told,
+    vote,
+)
+from lrsuggest.curves.heuristics.landmarks import landmarks
+from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason
 from lrsuggest.testing import LAWS, check_law, simulated
 
 CONSENSUS = HEURISTICS["consensus"]

@@ -6,11 +6,13 @@ from helpers import sweep_like
 
 from lrsuggest import Curve, suggest_lr
 from lrsuggest.curves.columns import Ended
-from lrsuggest.curves.heuristics import SCHEDULES, STAGES, Context
-from lrsuggest.curves.landmarks import blows_up
-from lrsuggest.curves.page import render
-from lrsuggest.curves.readings import HEURISTICS
-from lrsuggest.curves.suggestion import Seen, suggest
+from lrsuggest.curves.display.page import render
+from lrsuggest.curves.doubts import Seen
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.curves.heuristics.landmarks import blows_up
+from lrsuggest.curves.heuristics.registry import Context
+from lrsuggest.curves.suggestion import suggest
+from lrsuggest.vocabulary import SCHEDULES, STAGES
 
 LR, LOSS = sweep_like()
 CURVE = Curve(LR, LOSS)
@@ -126,7 +128,7 @@ def test_a_suggestion_keeps_what_it_was_read_with(stage, schedule):
 
 
 def test_the_page_reads_what_abstains_with_the_same_context(monkeypatch):
-    from lrsuggest.curves.heuristics import Abstention, Heuristic, Reason
+    from lrsuggest.curves.heuristics.registry import Abstention, Heuristic, Reason
 
     def newcomer(curve, context):
         whole = context.optimizer == "sgd" and context.batch_size == 16

@@ -8,8 +8,8 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Context, Reason, heuristic
-from lrsuggest.curves.readings import HEURISTICS, read_all
+from lrsuggest.curves.heuristics.all import HEURISTICS, read_all
+from lrsuggest.curves.heuristics.registry import Context, Reason, heuristic
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.testing import LAWS, check_heuristic, check_law
 
@@ -134,10 +134,12 @@ def test_an_unknown_context_is_refused(what, says):
         Context(**what)
 
 
-@pytest.mark.parametrize("first", ["shapes", "peers", "consensus", "drawing"])
+@pytest.mark.parametrize(
+    "first", ["heuristics.shapes", "heuristics.peers", "heuristics.consensus", "display.drawing"]
+)
 def test_the_order_of_readings_does_not_hang_on_what_was_imported_first(first):
     code = (
-        f"import lrsuggest.curves.{first}; from lrsuggest.curves.readings import HEURISTICS; "
+        f"import lrsuggest.curves.{first}; from lrsuggest.curves.heuristics.all import HEURISTICS; "
         "print([n for n, each in HEURISTICS.items() if each.origin != 'constant'][:3])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

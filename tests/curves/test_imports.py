@@ -14,8 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import Curve, UserError, suggest_lr
-from lrsuggest.curves import finders, peers
+from lrsuggest.curves import importers
 from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.heuristics import peers
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -65,14 +66,14 @@ losses = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=120).map(np.array)
 def test_what_is_averaged_can_be_taken_apart(loss):
     scale = np.abs(loss).max() + 1e-300
     average = peers.lightning_record(loss)
-    back = finders.taken_apart(average, 0.98, ahead=1)
+    back = importers.taken_apart(average, 0.98, ahead=1)
     np.testing.assert_allclose(back, loss[: len(average)], rtol=0, atol=1e-11 * scale)
     history = {"loss": peers.twentieth_record(loss).tolist()}
     history["lr"] = np.geomspace(1e-7, 10, len(history["loss"])).tolist()
     back = Curve.from_torch_lr_finder(history).loss
     np.testing.assert_allclose(back, loss[: len(back)], rtol=0, atol=1e-12 * scale)
     average = peers.fastai_record(loss)
-    back = finders.taken_apart(average, 0.98)
+    back = importers.taken_apart(average, 0.98)
     tiny = 1e-40  # below it single precision has no digits
     np.testing.assert_allclose(back, loss[: len(average)], rtol=0, atol=1e-4 * scale + tiny)
 

@@ -10,12 +10,13 @@ import torch
 from helpers import sweep_like
 
 from lrsuggest import suggest_lr
-from lrsuggest.bench.score import judged, print_regret
+from lrsuggest.bench.commands.score import judged, print_regret
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import RESERVED, Abstention, Reason, heuristic
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.curves.heuristics.registry import RESERVED, Abstention, Reason, heuristic
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.evidence import agreement, regret, tuning
+from lrsuggest.evidence import consensus_fit, regret
+from lrsuggest.evidence.studies import people
 from lrsuggest.report import ranking
 
 CURVE = Curve(*sweep_like(noise=0.02))
@@ -99,8 +100,8 @@ def test_a_name_of_the_tables_own_is_not_taken(name):
 
 def test_every_contestant_that_is_no_heuristic_is_reserved():
     assert {
-        regret.OUT_OF_FOLD, regret.HAND_PICKED, tuning.UNSEEN, ranking.ORACLE, agreement.ANOTHER,
-        agreement.CONSTANT, agreement.STAGE_CONSTANT,
+        regret.OUT_OF_FOLD, regret.HAND_PICKED, consensus_fit.UNSEEN, ranking.ORACLE,
+        people.ANOTHER, people.CONSTANT, people.STAGE_CONSTANT,
     } <= set(RESERVED)  # fmt: skip
 
 

@@ -3,14 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention, Context, Reason
-from lrsuggest.curves.peers import (
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.curves.heuristics.peers import (
     fastai_record,
     fastai_valley,
     lightning_record,
     twentieth_record,
 )
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason
 from lrsuggest.testing import simulated
 
 

@@ -12,11 +12,12 @@ from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
 from lrsuggest.curves.answer import HELD, MEANT
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.doubts import LENGTHS
-from lrsuggest.curves.heuristics import STAGES, Context
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import suggest
-from lrsuggest.evidence.recorded import load
-from lrsuggest.evidence.tuning import intervals, read_folds
+from lrsuggest.evidence.consensus_fit import intervals, read_folds
+from lrsuggest.evidence.tables import load
+from lrsuggest.vocabulary import STAGES
 
 matplotlib.use("agg")
 

@@ -20,7 +20,7 @@ from helpers import make_learner, sweep_like
 from torch import nn
 
 from lrsuggest import Curve, NoSuggestion, Suggestion, fit_one_cycle, suggest_lr
-from lrsuggest.curves.heuristics import Context
+from lrsuggest.curves.heuristics.registry import Context
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FLAT = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7))

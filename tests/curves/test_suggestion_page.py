@@ -14,7 +14,7 @@ import pytest
 from helpers import Reader, make_learner, sweep_like
 
 from lrsuggest import Curve, UserError, suggest_lr
-from lrsuggest.curves.heuristics import HEURISTICS, heuristic
+from lrsuggest.curves.heuristics.registry import HEURISTICS, heuristic
 
 matplotlib.use("agg")
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.errors import UserError
-from lrsuggest.evidence.agreement import (
+from lrsuggest.evidence.studies.people import (
     ANOTHER,
     CONSTANT,
     GRID,
@@ -251,7 +251,7 @@ def test_a_gain_over_nothing_is_no_number():
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is not at hand")
 def test_the_recorded_tables_are_made_from_the_corpus():
-    made = runpy.run_path(str(ROOT / "benchmarks" / "people.py"))["tables"](CORPUS)
+    made = runpy.run_path(str(ROOT / "benchmarks" / "pages" / "people.py"))["tables"](CORPUS)
     assert set(made) == {"people_picks.csv", "people_curves.csv"}
     for name, text in made.items():
         assert shipped(f"benchmarks/recorded/{name}").read_bytes() == text.encode()

@@ -7,10 +7,10 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import HEURISTICS
-from lrsuggest.evidence import claims as said
-from lrsuggest.evidence.claims import claims, dips, slices, unjudged, verdicts, wilson
+from lrsuggest.curves.heuristics.registry import HEURISTICS
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.studies import claims as said
+from lrsuggest.evidence.studies.claims import claims, dips, slices, unjudged, verdicts, wilson
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 CURVE = Curve(*sweep_like(bottom=1e-1))

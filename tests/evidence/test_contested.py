@@ -10,14 +10,14 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.reporting import gather
+from lrsuggest.bench.commands.report import gather
 from lrsuggest.curves.curve import Curve
+from lrsuggest.evidence.consensus_fit import UNSEEN
 from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on
-from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.regret import OUT_OF_FOLD
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.statistics import summary, versus
-from lrsuggest.evidence.tuning import UNSEEN
+from lrsuggest.evidence.tables import load
 from lrsuggest.report.page import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +148,7 @@ def test_the_constant_knows_the_evidence_whatever_is_judged():
 
 
 def test_a_suite_at_a_constant_rate_has_a_ranking_too(capsys):
-    from lrsuggest.report.story import Story
+    from lrsuggest.report.about import Story
 
     tasks = [task(f"family {k}", "constant") for k in range(6)]
     page = render(tasks, Story("t", "c", 1))

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from helpers import sweep_like
 
-from lrsuggest.curves.consensus import RULE, Rule, place, told
 from lrsuggest.curves.curve import Curve
-from lrsuggest.evidence.probing import COUNTS, SHIFTS, SHORTER, best_of_short, probed
-from lrsuggest.evidence.recorded import response
+from lrsuggest.curves.heuristics.consensus import RULE, Rule, place, told
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.report.figures import cost_figure
-from lrsuggest.training.choosing import settle
+from lrsuggest.evidence.studies.probe_replay import COUNTS, SHIFTS, SHORTER, best_of_short, probed
+from lrsuggest.evidence.tables import response
+from lrsuggest.report.figures.overview import cost_figure
+from lrsuggest.training.probe_search import settle
 
 RATES = np.geomspace(1e-5, 1e0, 16)
 

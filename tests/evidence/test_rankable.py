@@ -8,14 +8,14 @@ import pytest
 from helpers import sweep_like
 from rich.console import Console
 
-from lrsuggest.bench.score import print_regret
+from lrsuggest.bench.commands.score import print_regret
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.contested import contested, left_out, of, rests_on
 from lrsuggest.evidence.regret import rankable, scorable
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.statistics import summary
+from lrsuggest.report.about import Story
 from lrsuggest.report.page import _ranked, render
-from lrsuggest.report.story import Story
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1])
 

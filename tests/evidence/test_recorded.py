@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.contested import contested
-from lrsuggest.evidence.recorded import RUNS, SWEEPS, TASKS, load, response, traces
 from lrsuggest.evidence.regret import OUT_OF_FOLD, contest, scorable
+from lrsuggest.evidence.tables import RUNS, SWEEPS, TASKS, load, response, traces
 from lrsuggest.resources import shipped
 
 FOLDER = shipped("benchmarks/recorded")
-HEAD = "from lrsuggest.curves.heuristics import heuristic\n"
+HEAD = "from lrsuggest.curves.heuristics.registry import heuristic\n"
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +207,8 @@ def changed(few, folder, name, column, value, rows=slice(None)):
 )  # fmt: skip
 @pytest.mark.parametrize("rows", [slice(1), slice(None)], ids=["one", "all"])
 def test_a_blank_cell_is_read_or_told(few, tmp_path, name, column, rows):
+    from lrsuggest.report.about import Story
     from lrsuggest.report.provenance import about
-    from lrsuggest.report.story import Story
 
     changed(few, tmp_path, name, column, "", rows)
     try:

@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.evidence.regret import (
-    HAND_PICKED,
-    OUT_OF_FOLD,
-    contest,
-    outside,
-    regret,
-)
+from lrsuggest.evidence.regret import HAND_PICKED, OUT_OF_FOLD, contest, outside, regret
 from lrsuggest.evidence.response import DIVERGED, Response, TaskEvidence
 from lrsuggest.evidence.statistics import summary
 

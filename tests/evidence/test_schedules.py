@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.curves.consensus import CONSTANT, place, told
+from lrsuggest.curves.heuristics.consensus import CONSTANT, place, told
+from lrsuggest.evidence.consensus_fit import UNSEEN, intervals, read_folds
 from lrsuggest.evidence.contested import contested
-from lrsuggest.evidence.probing import probed
-from lrsuggest.evidence.recorded import load
 from lrsuggest.evidence.response import Response
-from lrsuggest.evidence.schedules import by_family, shifts, without
-from lrsuggest.evidence.tuning import UNSEEN, intervals, read_folds
+from lrsuggest.evidence.studies.probe_replay import probed
+from lrsuggest.evidence.studies.schedules import by_family, shifts, without
+from lrsuggest.evidence.tables import load
 from lrsuggest.testing import simulated
 
 

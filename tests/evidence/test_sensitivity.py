@@ -8,9 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import HEURISTICS
+from lrsuggest.curves.heuristics.registry import HEURISTICS
 from lrsuggest.evidence.response import Response, TaskEvidence
-from lrsuggest.evidence.sensitivity import by_proxy, fidelity, movement, readings, replicates
+from lrsuggest.evidence.studies.sensitivity import (
+    by_proxy,
+    fidelity,
+    movement,
+    readings,
+    replicates,
+)
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1])
 FLAT = Curve(np.geomspace(1e-7, 10, 100), np.full(100, 2.0))

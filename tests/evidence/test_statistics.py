@@ -21,7 +21,7 @@ from lrsuggest.evidence.statistics import (
     versus,
     weighted_medians,
 )
-from lrsuggest.report.figures import critical_difference_figure
+from lrsuggest.report.figures.overview import critical_difference_figure
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1])
 # Seeds whose differences between rates differ: the residuals are +-wobble in a checkerboard.

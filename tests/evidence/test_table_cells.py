@@ -9,7 +9,7 @@ import pytest
 from lrsuggest.bench.__main__ import main
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, check_runs
-from lrsuggest.evidence.recorded import load
+from lrsuggest.evidence.tables import load
 from lrsuggest.resources import shipped
 
 TABLES = ("tasks", "sweeps", "runs")

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from helpers import sweep_like
 
-from lrsuggest.curves.consensus import COLUMNS, RULE, Rule, place
 from lrsuggest.curves.curve import Curve
-from lrsuggest.evidence.response import Response, TaskEvidence
-from lrsuggest.evidence.tuning import (
+from lrsuggest.curves.heuristics.consensus import COLUMNS, RULE, Rule, place
+from lrsuggest.evidence.consensus_fit import (
     CLEAR,
     Examples,
     calibrate,
@@ -24,6 +23,7 @@ from lrsuggest.evidence.tuning import (
     read_folds,
     write_folds,
 )
+from lrsuggest.evidence.response import Response, TaskEvidence
 
 RATES = np.geomspace(1e-5, 1e0, 16)
 
@@ -73,7 +73,7 @@ def test_folds_hold_every_family_out_once():
 
 
 def test_a_family_has_no_say_in_its_own_rule(monkeypatch):
-    monkeypatch.setattr("lrsuggest.evidence.tuning.PENALTIES", (0.01,))
+    monkeypatch.setattr("lrsuggest.evidence.consensus_fit.PENALTIES", (0.01,))
     usual = [task(name, 1e-2) for name in "abc"]
     one, other = (nested(examples([*usual, task("odd", x)])) for x in (1e-4, 0.5))
     assert one["odd"] == other["odd"]
@@ -95,7 +95,7 @@ def test_calibration_makes_the_interval_hold_four_fifths():
         told, best, np.zeros((n, 601)), np.arange(n), np.full(n, "a"), np.full(n, 1 / n)
     )
     rule = calibrate(Rule(), seen)
-    from lrsuggest.curves.consensus import interval
+    from lrsuggest.curves.heuristics.consensus import interval
 
     low, _, high = interval(rule, told)
     assert ((low <= best) & (best <= high)).mean() == pytest.approx(0.8, abs=0.05)

@@ -19,9 +19,9 @@ from lrsuggest.evidence.lessons import (
     branches,
     load,
 )
+from lrsuggest.evidence.paired import Verdict, compare
 from lrsuggest.evidence.regret import regret
 from lrsuggest.evidence.response import Response, TaskEvidence
-from lrsuggest.evidence.verdicts import Verdict, compare
 
 NAN, INF = math.nan, math.inf
 values = st.floats(-10, 10).map(lambda x: round(x, 4))

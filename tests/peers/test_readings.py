@@ -11,10 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from peer_curves import oddities, sweeps
 
-from lrsuggest.curves import peers
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics import Abstention
-from lrsuggest.curves.readings import HEURISTICS
+from lrsuggest.curves.heuristics import peers
+from lrsuggest.curves.heuristics.all import HEURISTICS
+from lrsuggest.curves.heuristics.registry import Abstention
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

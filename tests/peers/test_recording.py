@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest.curves import peers
+from lrsuggest.curves.heuristics import peers
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

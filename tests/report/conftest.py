@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from report_tasks import EVIL, STORY, camvid, evil_story, lacking, task
 
+from lrsuggest.report.about import Lost, Story
 from lrsuggest.report.compare import Comparison, Side, render_comparison
-from lrsuggest.report.page import Lost, Story, render
+from lrsuggest.report.page import render
 
 ROOT = Path(__file__).resolve().parents[2]
 

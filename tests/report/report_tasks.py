@@ -11,7 +11,7 @@ from helpers import sweep_like
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.lessons import CHAINS, STAGES, LessonEvidence, Trace
 from lrsuggest.evidence.response import Response, TaskEvidence
-from lrsuggest.report.page import Lost, Story
+from lrsuggest.report.about import Lost, Story
 
 NAN, INF = math.nan, math.inf
 BOTH = ("hand-picked", "suggested")

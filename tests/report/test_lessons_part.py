@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from report_tasks import BOTH, INF, NAN, lesson, trace
 
-from lrsuggest.evidence.verdicts import compare
-from lrsuggest.report.lessons import metric, overview, several, spread, strip, trace_figure, verdict
-from lrsuggest.report.pictures import predictions
+from lrsuggest.evidence.paired import compare
+from lrsuggest.report.figures.chains import trace_figure
+from lrsuggest.report.figures.predictions import predictions
+from lrsuggest.report.lessons import metric, overview, several, spread, strip, verdict
 
 
 def shown(targets, outputs, channels=3):

@@ -7,7 +7,8 @@ from helpers import Reader
 from report_tasks import EVIL, STORY, evil_story, task
 
 from lrsuggest.evidence.regret import constants
-from lrsuggest.report.page import Lost, Story, render
+from lrsuggest.report.about import Lost, Story
+from lrsuggest.report.page import render
 from lrsuggest.report.text import listed, number, percent, rate, signed
 
 

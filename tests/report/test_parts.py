@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_tasks import INF, STORY, lesson, task
 
-from lrsuggest.curves.svg import figure
+from lrsuggest.curves.display.svg import figure
 from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.response import Response
 from lrsuggest.evidence.statistics import summary
+from lrsuggest.report.about import Lost, Story, alerts
 from lrsuggest.report.compare import ALIKE, BETTER, WORSE, Comparison, Side
-from lrsuggest.report.drawing import lanes, near, task_figure
+from lrsuggest.report.figures.svg import inline
+from lrsuggest.report.figures.task import lanes, near, task_figure
 from lrsuggest.report.provenance import about, citations, downloads, sources
 from lrsuggest.report.ranking import heat, leader, rows_of
-from lrsuggest.report.story import Lost, Story, alerts
-from lrsuggest.report.svg import inline
 from lrsuggest.report.text import rate
 
 CLEAN = {"device": "cpu", "precision": "fp16", "torch": "2.9"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lrsuggest.bench.reporting import gather
+from lrsuggest.bench.commands.report import gather
 from lrsuggest.report.page import render
 
 COMMAND = "python -m lrsuggest.bench report benchmarks/recorded"
@@ -33,5 +33,5 @@ def test_sixty_tasks_and_their_lessons_fit(recorded_page):
 
 
 def test_a_report_needs_no_torch():
-    code = "import sys, lrsuggest.bench.reporting; sys.exit('torch' in sys.modules)"
+    code = "import sys, lrsuggest.bench.commands.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,10 +9,10 @@ import pytest
 from report_tasks import INF, NAN, RATES, STORY, task
 from rich.console import Console
 
-from lrsuggest.bench.score import print_regret
+from lrsuggest.bench.commands.score import print_regret
+from lrsuggest.evidence.consensus_fit import intervals
 from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import Response
-from lrsuggest.evidence.tuning import intervals
 from lrsuggest.report.compare import Comparison, Side, render_comparison
 from lrsuggest.report.page import render
 

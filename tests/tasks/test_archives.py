@@ -13,8 +13,8 @@ from test_walk import classes, picture, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import fingerprint
-from lrsuggest.tasks.data.files import contents
-from lrsuggest.tasks.data.readers import read
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.sources import contents
 
 ODD = (
     "recycled", "RECYCLER", "found.001", "lost+found", "a.part", "a.download", "#a#", "a~", "~$",
@@ -158,7 +158,7 @@ def test_only_a_newline_ends_a_line(tmp_path):
 
 
 def test_a_class_s_name_may_hold_any_blank_but_a_newline(tmp_path):
-    from lrsuggest.tasks.data.files import Files
+    from lrsuggest.tasks.data.sources import Files
 
     with open(tmp_path / "codes.txt", "w", encoding="utf-8", newline="") as file:
         file.write("Void\nStra\u2028sse\x85a\x0bb\r\nCar\rTree\n\n")

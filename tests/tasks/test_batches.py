@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest.tasks.data.batches import Batches, flip, to_unit
-from lrsuggest.tasks.data.points import _mirror_68
+from lrsuggest.tasks.data.readers.points import _mirror_68
 from lrsuggest.tasks.data.resident import Resident
 
 

@@ -13,7 +13,7 @@ from archives import GOOD, NOISE, WHOLE, left, offer, packed, serve, special
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
 from lrsuggest.tasks.data.fetch import MIRROR, FetchError, archive, fetch
-from lrsuggest.tasks.data.texts import read_human_numbers
+from lrsuggest.tasks.data.readers.texts import read_human_numbers
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from helpers import damage, need, write_tgz
 from PIL import Image
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import contents, open_image, pixels
-from lrsuggest.tasks.data.folders import read_folders, read_isbi
-from lrsuggest.tasks.data.readers import read
+from lrsuggest.tasks.data.pictures import open_image, pixels
+from lrsuggest.tasks.data.readers.folders import read_folders, read_isbi
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.sources import contents
 
 
 def quietly(done, of):

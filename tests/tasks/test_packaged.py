@@ -9,9 +9,9 @@ import pytest
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
-from lrsuggest.tasks.data.packaged import faces, letters, packaged, read_packaged
-from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.texts import PAD
+from lrsuggest.tasks.data.readers.packaged import faces, letters, packaged, read_packaged
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.texts import PAD
 
 SIZES = {
     "randhie": (), "fair": (), "co2": (), "unicode_names": (8,), "python_manual": (48,),

@@ -10,10 +10,9 @@ from PIL import Image, ImageOps
 from test_walk import classes, quietly
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.files import open_image, pixels
-from lrsuggest.tasks.data.pictures import open_mask
-from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.synthetic import write_street
+from lrsuggest.tasks.data.pictures import open_image, open_mask, pixels
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.synthetic import write_street
 
 SIZE = (12, 18)
 COLOURS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)

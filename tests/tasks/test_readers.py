@@ -7,17 +7,12 @@ import pytest
 from PIL import Image
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers import (
-    project,
-    read,
-    read_biwi,
-    read_camvid,
-    read_digits,
-    read_face_landmarks,
-)
+from lrsuggest.files import atomic
+from lrsuggest.tasks.data.readers.images import read_camvid, read_digits
+from lrsuggest.tasks.data.readers.points import project, read_biwi, read_face_landmarks
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.synthetic import CODES, write_street
 from lrsuggest.tasks.data.resident import Resident, cached
-from lrsuggest.tasks.data.synthetic import CODES, write_street
-from lrsuggest.writing import atomic
 
 
 @pytest.fixture

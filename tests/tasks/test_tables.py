@@ -6,8 +6,8 @@ import pytest
 from helpers import damage, need, write_tgz
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.tables import read_movielens, read_table, tables
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.tables import read_movielens, read_table, tables
 
 WHERE = {
     "california": "tables/california_housing.csv", "diamonds": "tables/diamonds.csv",

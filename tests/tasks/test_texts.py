@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers import read
-from lrsuggest.tasks.data.texts import (
+from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.texts import (
     PAD,
     UNKNOWN,
     labelled,

@@ -16,7 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from lrsuggest import Learner, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.tasks.models.unet import UNet
-from lrsuggest.training.detection import Kind, kind_of, layers, outside
+from lrsuggest.training.inspection.detection import Kind, kind_of, layers, outside
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)

@@ -14,11 +14,11 @@ from test_snapshot import fingerprint
 from torch import nn
 
 from lrsuggest import Curve, Learner, UserError, fit_one_cycle, suggest_lr
-from lrsuggest.curves.consensus import CONSTANT
+from lrsuggest.curves.heuristics.consensus import CONSTANT
 from lrsuggest.curves.suggestion import Suggestion
-from lrsuggest.training.choosing import believe, choose, places, settle
 from lrsuggest.training.one_cycle import fit_constant
 from lrsuggest.training.probe import probe
+from lrsuggest.training.probe_search import believe, choose, places, settle
 from lrsuggest.training.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -232,7 +232,7 @@ def test_the_choice_replays_on_a_table_and_needs_no_torch():
     assert abs(math.log10(lr / 2e-2)) < 0.15
     assert choose(bowl, [3e-3, 3.2e-3, 5.0, 0.03, 0.05], 1e-3, 0.1, 8, seed=0) == (lr, trials)
     code = (
-        "import sys, lrsuggest.training.choosing as c; assert 'optuna' not in sys.modules\n"
+        "import sys, lrsuggest.training.probe_search as c; assert 'optuna' not in sys.modules\n"
         "c.choose(lambda lr, lags: lr, [1.0], .1, 10., 4, 0); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from lrsuggest import Learner, lr_find, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
-from lrsuggest.training.keeping import Kept
+from lrsuggest.training.restore.kept import Kept
 
 
 def examples(n=64):

@@ -14,9 +14,10 @@ import msgspec
 
 from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
+from lrsuggest.files import atomic
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.walk import below
-from lrsuggest.writing import atomic
+from lrsuggest.vocabulary import Optimizer, Schedule
 
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
@@ -65,7 +66,7 @@ class CourseStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: tuple[int, ...] = ()
     batch: int | None = None
     epochs: int | None = None
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    schedule: Schedule = "one_cycle"
     weight_decay: float | None = None
     precision: Literal["fp32", "fp16"] = "fp32"
     hand_picked: tuple[HandPicked, ...] = ()
@@ -91,7 +92,7 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cite: str
     reader: str | None = None
     model: str = ""
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Optimizer = "adamw"
     name: str = ""
     folder: str | None = None
     void: str | None = None
@@ -122,7 +123,7 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.reader is None:
             raise UserError(
-                f"{self.name} has no reader yet; add one to lrsuggest/tasks/data/readers.py and "
+                f"{self.name} has no reader yet; add one to lrsuggest/tasks/data/readers and "
                 "name it in datasets.toml, or choose another dataset"
             )
         return self.reader

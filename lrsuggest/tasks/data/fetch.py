@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset
-from lrsuggest.tasks.data.files import Progress, no_progress
+from lrsuggest.tasks.data.sources import Progress, no_progress
 
 MIRROR = "LRSUGGEST_MIRROR"
 _PUBLISHED = 2**20  # bytes that fastai's MD5 covers

@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsuggest.tasks.data.sealed import intact, sealed
+from lrsuggest.files import intact, sealed
 
 # What reading an archive of arrays may raise, by the libraries that do it.
 _DAMAGE = (
@@ -22,6 +22,7 @@ _DAMAGE = (
 )  # fmt: skip
 _LENGTHS = 26  # bytes of a ZIP entry's own header before the lengths of its name and extra field
 
+Split = Literal["valid", "test"]
 Size = tuple[int, ...]  # (height, width) of images, (tokens,) of texts, () of tables
 
 

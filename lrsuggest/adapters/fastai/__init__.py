@@ -1,0 +1,1 @@
+"""fastai's Learner, lent as one of ours."""

@@ -1,0 +1,1 @@
+"""Lightning's trainer and module, lent as a Learner."""

@@ -1,0 +1,132 @@
+"""A Hugging Face Trainer's batches, gathered by optimizer step, and its step, as a Learner's."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrsuggest.training.batch import to_device
+from lrsuggest.training.learner import Learner
+from lrsuggest.training.restore.object_graph import walk
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """The batches of one optimizer step, and how many labels they hold together (or None)."""
+
+    batches: list[Any]
+    items: Tensor | int | None
+
+
+class Batches:
+    """Passes over a loader, gathered for optimizer steps as the Trainer's own loop gathers them.
+
+    An epoch's last step is left out where fewer batches remain for it: the loss of models that do
+    not divide by the count of labels would fall there at any rate.
+
+    Attributes:
+        dataset: the loader below accelerate's.
+    """
+
+    def __init__(self, trainer: Any, loader: Any) -> None:
+        self._trainer, self._loader = trainer, loader
+        self._accumulate = trainer.args.gradient_accumulation_steps
+        self.dataset = getattr(loader, "base_dataloader", loader)
+        # accelerate's own shuffling hangs on a seed and the epoch, not on the random state.
+        held = walk(data=(self.dataset,), skip=(trainer.train_dataset,))
+        self._shuffled = [
+            (each, each.initial_seed)
+            for each, _ in held
+            if isinstance(getattr(each, "__dict__", {}).get("initial_seed"), int)
+        ]
+        self._seed = torch.initial_seed()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go to the first epoch that training has not begun."""
+        self._epoch = math.ceil(self._trainer.state.epoch or 0)
+
+    def __iter__(self) -> Iterator[Gathered]:
+        seed = torch.initial_seed()
+        for sampler, own in self._shuffled:
+            sampler.initial_seed = own if seed == self._seed else seed
+        if hasattr(self._loader, "set_epoch"):
+            self._loader.set_epoch(self._epoch)
+        self._epoch += 1
+        batches, device, first = iter(self._loader), self._trainer.args.device, True
+        while True:
+            gathered = Gathered(*self._trainer.get_batch_samples(batches, self._accumulate, device))
+            if len(gathered.batches) < (1 if first else self._accumulate):
+                return
+            first = False
+            yield gathered
+
+
+class TrainersLearner(Learner):
+    """A Learner whose step is the Trainer's: `training_step` for each batch, clipping, step.
+
+    Attributes:
+        trainer: the Trainer.
+    """
+
+    def __init__(
+        self, trainer: Any, optimizer: torch.optim.Optimizer, batches: Any, valid: Any
+    ) -> None:
+        accelerator = trainer.accelerator
+        scaled = accelerator.scaler is not None
+        super().__init__(
+            trainer.model, None, batches, optimizer, valid=valid, forward=self._loss,
+            precision="fp16" if scaled else "bf16" if accelerator.native_amp else "fp32",
+            clip_norm=trainer.args.max_grad_norm or None,
+        )  # fmt: skip
+        self.trainer = trainer
+        self.also = (trainer,)  # a loss with weights of its own, a collator's generator
+        self.data = (trainer.train_dataset, trainer.eval_dataset)
+        self.closed = (import_module("transformers").TrainerCallback,)
+        if scaled:
+            self.scaler.load_state_dict(accelerator.scaler.state_dict())
+
+    @property
+    def continued(self) -> bool | None:
+        """As `Learner.continued`; steps that the Trainer has made tell too."""
+        return super().continued or self.trainer.state.global_step > 0 or None
+
+    def endless(self) -> Iterator[Any]:
+        """As `Learner.endless`, from the same epoch at every call."""
+        self.batches.rewind()  # type: ignore[attr-defined]
+        return super().endless()
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()  # accelerate has put it round the model's forward
+
+    def _loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The loss of one batch, as in the Trainer's evaluation."""
+        if isinstance(batch, Gathered):
+            batch = to_device(batch.batches[0], self.device)
+        (batch,), items = self.trainer.get_batch_samples(iter([batch]), 1, self.device)
+        with self.trainer.compute_loss_context_manager():
+            loss: Tensor = self.trainer.compute_loss(model, batch, num_items_in_batch=items)
+        return loss
+
+    def step(self, batches: Iterator[Gathered]) -> Tensor:
+        """Take one optimizer step on the next gathered batches.
+
+        Returns:
+            The loss that the Trainer would log for it, a detached scalar.
+        """
+        trainer, gathered = self.trainer, next(batches)
+        # What the Trainer divides the losses by that nothing has divided yet.
+        trainer.current_gradient_accumulation_steps = len(gathered.batches)
+        total: Tensor | None = None
+        for batch in gathered.batches:
+            loss = trainer.training_step(self.model, batch, gathered.items)
+            total = loss if total is None else total + loss
+        assert total is not None
+        self.descend()
+        self.model.zero_grad()
+        return total

@@ -1,0 +1,1 @@
+"""What runs jobs: here, or wherever a cluster has room."""

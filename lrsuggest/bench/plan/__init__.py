@@ -1,0 +1,1 @@
+"""From a suite to the jobs it means, and those that follow from results."""

@@ -1,0 +1,1 @@
+"""Curves and suggestions as a person sees them: pictures, and pages of HTML."""

@@ -1,0 +1,1 @@
+"""Heuristics: functions of a curve that name a rate, or say why they cannot."""

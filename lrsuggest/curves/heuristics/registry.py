@@ -1,0 +1,179 @@
+"""What a heuristic is: a function of a curve that names a rate, or says why it cannot.
+
+`HEURISTICS` holds every one by name, with its source; `heuristic` registers a newcomer. Ours are
+in shapes.py, other libraries' in peers.py; import them all from all.py.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, get_args
+
+from lrsuggest.curves.arguments import number, one_of, shown, whole
+from lrsuggest.curves.curve import Curve
+from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES
+
+FEWEST_POINTS = 10
+
+
+class Reason(Enum):
+    """Why a reading abstains; the value is the sentence a person reads."""
+
+    TOO_SHORT = f"The curve has fewer than {FEWEST_POINTS} usable points."
+    NON_FINITE = "No loss on the curve is finite."
+    FLAT = "The loss is flat: no rate on the curve changed it."
+    NOISE = "What fall there is drowns in the noise of the loss: use larger batches or more steps."
+    RISING = "The loss only rose: every rate on the curve was too high, or the loss is negated."
+    NO_BLOW_UP = "The loss never blew up, so there is no blow-up point: sweep to higher rates."
+    EDGE = "The minimum sits at the end of the swept range: sweep to higher rates."
+    UNDEFINED = "The published formula has no answer on this curve."
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """A reading's answer where the curve supports no rate."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known beside the curve; each may be None.
+
+    Attributes:
+        optimizer: "adamw", "adam" or "sgd".
+        stage: "frozen" (head only), "unfrozen" (after a frozen stage), "finetune" (pretrained,
+            all trainable from the start) or "scratch".
+        train_steps: optimizer steps planned for the training run.
+        batch_size: examples per optimizer step.
+        schedule: "one_cycle" or "constant".
+
+    Raises:
+        UserError: a name is unknown or a count is not positive.
+    """
+
+    optimizer: str | None = None
+    stage: str | None = None
+    train_steps: int | None = None
+    batch_size: int | None = None
+    schedule: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("stage", self.stage, STAGES),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
+            if value is not None:
+                one_of(name, value, known)
+        for name, count in (("train_steps", self.train_steps), ("batch_size", self.batch_size)):
+            if count is not None:
+                whole(name, count, 1, or_none=True)
+
+
+Read = Callable[[Curve, Context], float | Abstention]
+Origin = Literal["shape", "consensus", "peer", "constant"]
+# Contestants in tables that are no function of a curve; a heuristic of that name would be theirs.
+RESERVED = (
+    "constant, out of fold", "consensus, out of fold", "constant, leave one author out",
+    "constant per stage, leave one author out", "hand-picked", "suggested", "another person",
+    "no sweep", "oracle", "split-half oracle",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Heuristic:
+    """A reading with its name and source.
+
+    Attributes:
+        name: how tables call it.
+        read: the function.
+        source: the paper, page or release it comes from.
+        origin: "shape" (ours, from the curve alone), "consensus" (ours, told the context too),
+            "peer" (another library's, with that library's faults kept) or "constant".
+    """
+
+    name: str
+    read: Read
+    source: str
+    origin: Origin
+
+    def __call__(self, curve: Curve, context: Context | None = None) -> float | Abstention:
+        """Read the curve; ours are clamped into the swept range, with a warning.
+
+        Raises:
+            UserError: the function answers with neither a rate nor an abstention.
+        """
+        pick = self._answer(self.read(curve, context or Context()))
+        if self.origin in ("peer", "constant") or isinstance(pick, Abstention):
+            return pick
+        low, high = float(curve.lr[0]), float(curve.lr[-1])
+        if not low <= pick <= high:
+            warnings.warn(
+                f"{self.name} points at {pick:.2g}, outside the swept {low:.2g} to {high:.2g}; "
+                "the edge is given instead: sweep a wider range",
+                LrsuggestWarning,
+                stacklevel=2,
+            )
+        return min(max(pick, low), high)
+
+    def _answer(self, given: Any) -> float | Abstention:
+        """Return what the function gave, a rate as a float; a peer's number may be no rate."""
+        said = f"what the heuristic {self.name} returns"
+        if isinstance(given, Abstention):
+            if isinstance(given.reason, Reason):
+                return given
+            raise UserError(f"{said} abstains for no Reason; got {shown(given.reason)}")
+        if self.origin == "peer" and isinstance(given, float) and not is_rate(given):
+            return Abstention(Reason.UNDEFINED)
+        return number(said, given, "a rate, positive and finite, or an Abstention")
+
+
+HEURISTICS: dict[str, Heuristic] = {}
+
+
+def heuristic(name: str, source: str, origin: Origin = "shape") -> Callable[[Read], Read]:
+    """Register the decorated function in `HEURISTICS` under a name.
+
+    A function defined anew, as when a notebook's cell runs again, takes its own former place.
+
+    Args:
+        name: how tables call it.
+        source: the paper, page or release it comes from, or whose it is.
+        origin: as in `Heuristic`.
+
+    Raises:
+        UserError: another has that name, or it is none that a table can print.
+    """
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise UserError(f"a heuristic's name must be a line of text; got {shown(name)}")
+    if name.strip().casefold() in RESERVED:
+        raise UserError(f"{name!r} is a contestant of its own in every table; choose another name")
+    known = get_args(Origin)
+    one_of("origin", origin, known, f"origin {shown(origin)} is none of {', '.join(known)}")
+
+    def register(read: Read) -> Read:
+        there = HEURISTICS.get(name)
+        if there is not None and not _anew(there.read, read):
+            raise UserError(f"there is a heuristic {name!r} already; choose another name")
+        HEURISTICS[name] = Heuristic(name, read, source, origin)
+        return read
+
+    return register
+
+
+def _anew(old: Read, new: Read) -> bool:
+    """Say whether one and the same definition was run twice; a lambda has no name to tell by."""
+    first, second = (
+        (getattr(each, "__module__", ""), getattr(each, "__qualname__", "<lambda>"))
+        for each in (old, new)
+    )
+    return first == second and "<lambda>" not in first[1]
+
+
+def is_rate(pick: float | Abstention) -> bool:
+    """Say whether a reading gave a usable rate."""
+    return not isinstance(pick, Abstention) and math.isfinite(pick) and pick > 0

@@ -1,0 +1,1 @@
+"""Questions beyond the ranking, each asked of the recorded tasks."""

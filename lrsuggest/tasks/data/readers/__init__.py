@@ -1,0 +1,1 @@
+"""Readers: a dataset's files in, resident arrays out."""

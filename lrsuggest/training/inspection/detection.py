@@ -1,0 +1,259 @@
+"""What a learner shows of itself: its optimizer's kind, what is held, whether it has trained."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from lrsuggest.training.inspection.bytecode import names_in, sets_rate, steps_of
+
+# Ways to compute one and the same update, which stand in many a class's name.
+_SAME_UPDATE = re.compile(
+    r"(?:paged|fused|cpu|deepspeed|foreach|distributed|dist|legacy)*"
+    r"(adamw|adam|sgd)"
+    r"(?:legacy|32bit|8bit|4bit|fp8)*"
+)
+_WRITES = re.compile(
+    r"copy_|(?:_foreach_)?(?:add|sub|mul|div|addcmul|addcdiv|lerp|clamp|sign|sqrt|neg|fill"
+    r"|masked_fill)_"
+)
+# They hand on every step as it is, or scale and gather gradients around it.
+_TRANSPARENT = {
+    "AcceleratedOptimizer", "OptimWrapper", "AmpOptimWrapper", "LightningOptimizer",
+    "ZeroRedundancyOptimizer", "_NamedOptimizer", "HybridParallelOptimizer",
+}  # fmt: skip
+_MOMENTUM = 0.8, 0.97  # around the .9 of the recorded SGD, between the .85 and .95 of a one-cycle
+_COARSE = 1e-3  # an eps from which on Adam's steps are no longer of the rate's size
+_ODD_FLAGS = {
+    "maximize": "maximize", "caution": "caution",
+    "corrected_weight_decay": "corrected weight decay",
+}  # fmt: skip
+_COUNTS = ("step", "steps", "k", "t")
+# Trained along a body, by name, wherever they are.
+_BESIDE = ("lora", "adapter", "prompt", "prefix")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an optimizer is.
+
+    Attributes:
+        name: "adamw", "adam" or "sgd", None for any other.
+        unrecorded: what it is called where no recorded task trained with its like, else None.
+    """
+
+    name: str | None
+    unrecorded: str | None = None
+
+
+def kind_of(optimizer: Any) -> Kind:
+    """Return what an optimizer is, by its class and those above it, within whatever wraps it.
+
+    A wrapper, or a class that makes its step from AdamW's, Adam's or SGD's, goes by that name; if
+    its code writes to tensors too (Lookahead, SAM) it is another optimizer than the recorded
+    ones all the same.
+    """
+    over: list[str] = []
+    seen: set[int] = set()
+    sets: str | None = None
+    while id(optimizer) not in seen:
+        seen.add(id(optimizer))
+        kind = type(optimizer)
+        sets = sets or sets_rate(optimizer)
+        inner = _inner(optimizer)
+        if inner is None or id(inner) in seen:
+            break
+        if kind.__name__ not in _TRANSPARENT and _writes(kind):
+            over.append(kind.__name__)
+        optimizer = inner
+    found = _class_of(optimizer)
+    if over:
+        said = " over ".join([*over, found.unrecorded or type(optimizer).__name__])
+        found = Kind(found.name, said)
+    return Kind(found.name, sets) if sets else found
+
+
+def _inner(optimizer: Any) -> Any:
+    """Return the optimizer within another, None where there is none or more than one."""
+    held = getattr(optimizer, "__dict__", {}).values()
+    inner = {
+        id(value): value
+        for value in held
+        if value is not optimizer
+        and (
+            isinstance(value, torch.optim.Optimizer)
+            or (hasattr(value, "param_groups") and callable(getattr(value, "step", None)))
+        )
+    }
+    return next(iter(inner.values())) if len(inner) == 1 else None
+
+
+def _class_of(optimizer: Any) -> Kind:
+    """Return what an optimizer that wraps no other is."""
+    own = type(optimizer)
+    for kind in own.__mro__:
+        said = _SAME_UPDATE.fullmatch(kind.__name__.lower().replace("_", ""))
+        if said is None:
+            if _steps_otherwise(kind):
+                break
+            continue
+        name = said[1]
+        groups = [dict(group) for group in optimizer.param_groups]
+        if name == "adam" and any(
+            group.get("decoupled_weight_decay") or getattr(optimizer, "adam_w_mode", False)
+            for group in groups
+        ):
+            name = "adamw"
+        if any(_writes(each) for each in own.__mro__[: own.__mro__.index(kind)]):
+            return Kind(name, own.__name__)
+        hooks = (getattr(optimizer, "_optimizer_step_pre_hooks", None) or {}).values()
+        if any(_code_writes(hook) for hook in hooks):
+            return Kind(name, f"{own.__name__} with a hook that changes tensors")
+        return Kind(name, odd(name, groups))
+    return Kind(None, own.__name__)
+
+
+def odd(name: str, groups: list[dict[str, Any]]) -> str | None:
+    """Say in what an optimizer's settings differ from the recorded ones; None for in nothing.
+
+    Args:
+        name: "adamw", "adam" or "sgd".
+        groups: the settings of each group, by torch's names.
+    """
+    title = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[name]
+    for flag, said in _ODD_FLAGS.items():
+        if any(group.get(flag) for group in groups):
+            return f"{title} with {said}"
+    if name == "sgd":
+        if any(group.get("nesterov") for group in groups):
+            return "SGD with Nesterov momentum"
+        momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
+        if not momenta or not any(momenta):
+            return "SGD without momentum"
+        if any(group.get("dampening") for group in groups):
+            return "SGD with dampening"
+        said = "momentum"
+    else:
+        coarse = [eps for group in groups if (eps := float(group.get("eps") or 0)) >= _COARSE]
+        if coarse:
+            return f"{title} with an eps of {coarse[0]:g}"
+        momenta = [float(betas[0]) for group in groups if (betas := group.get("betas"))]
+        said = "a first beta of"
+    odd = [each for each in momenta if not _MOMENTUM[0] <= each <= _MOMENTUM[1]]
+    return f"{title} with {said} {odd[0]:g}" if odd else None
+
+
+def _steps_otherwise(kind: type) -> bool:
+    """Whether a class has a step of its own that does not lead to that of a class above it."""
+    step = inspect.unwrap(vars(kind).get("step", object))
+    if not inspect.isfunction(step) or not step.__qualname__.startswith(f"{kind.__qualname__}."):
+        return False  # torch hangs its hooks into the class, round the step inherited
+    names = set(names_in(step.__code__))
+    above = {each.__name__ for each in kind.__mro__[1:]} - {"object", "Optimizer"}
+    return "step" not in names or not names & {"super", *above}
+
+
+def _writes(kind: type) -> bool:
+    """Whether the code of a class, without that of those above it, writes to tensors."""
+    return any(map(_code_writes, vars(kind).values()))
+
+
+def _code_writes(value: Any) -> bool:
+    """Whether a function, if it is one, writes to tensors, or puts others in a weight's place."""
+    code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
+    if code is None:
+        return False
+    return any(map(_WRITES.fullmatch, names_in(code))) or any(
+        step.opname == "STORE_ATTR" and step.argval in ("grad", "data") for step in steps_of(code)
+    )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which weight layers train: matrices and kernels, not norms and biases.
+
+    Attributes:
+        held: how many do not.
+        all: how many there are.
+        head_only: whether all but the last ones are held, so that a head trains on a body.
+    """
+
+    held: int
+    all: int
+    head_only: bool
+
+
+def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
+    """Tell the weight layers that train from those that are held, in the order of the model's.
+
+    A layer trains if it requires a gradient and is among the trained. A head alone trains where
+    the last ones do and at least as many before them are held, word vectors not counted among
+    those. Adapters and prompts beside a body are no head, wherever they stand.
+
+    Args:
+        model: the model.
+        trained: weights that the optimizer moves.
+    """
+    moved = {id(each) for each in trained}
+    norms, words = set(), set()
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            words |= {id(p) for p in module.parameters()}
+        elif (
+            "norm" in type(module).__name__.lower() and "Parametrized" not in type(module).__name__
+        ):
+            norms |= {id(p) for p in module.parameters(recurse=False)}
+    weights = [
+        (name, p)
+        for name, p in model.named_parameters()
+        if id(p) not in norms and (name.endswith("weight") if is_lazy(p) else p.ndim > 1)
+    ]
+    trains = [p.requires_grad and id(p) in moved for _, p in weights]
+    held = trains.count(False)
+    beside = any(
+        part in name.lower()
+        for (name, _), each in zip(weights, trains, strict=True)
+        if each
+        for part in _BESIDE
+    ) or any(hasattr(module, "peft_config") for module in model.modules())
+    body = [not each and id(p) not in words for (_, p), each in zip(weights, trains, strict=True)]
+    last = trains == sorted(trains)
+    head_only = last and 0 < held < len(trains) and any(body) and 2 * held >= len(trains)
+    return Layers(held, len(trains), head_only and not beside)
+
+
+def continued(optimizer: Any) -> bool | None:
+    """Return True where an optimizer has made steps, None where it does not tell."""
+    if getattr(optimizer, "__dict__", {}).get("_opt_called"):  # torch's own mark, under a schedule
+        return True
+    for group in optimizer.param_groups:
+        if any(name in group and positive(group[name]) for name in _COUNTS):
+            return True
+    for state in optimizer.state.values():
+        if not isinstance(state, dict):
+            continue
+        counts = [state[name] for name in _COUNTS if name in state]
+        if any(map(positive, counts)):
+            return True
+        if not counts and any(
+            isinstance(value, Tensor) and bool(torch.count_nonzero(value))
+            for value in state.values()
+        ):
+            return True
+    return None
+
+
+def positive(value: Any) -> bool:
+    """Whether something is a number above zero."""
+    return isinstance(value, int | float | Tensor) and float(value) > 0
+
+
+def outside(model: nn.Module, grouped: Iterable[Tensor]) -> list[str]:
+    """Return the names of trainable weights that are in no group of the optimizer."""
+    inside = {id(each) for each in grouped}
+    return [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in inside]

@@ -1,0 +1,1 @@
+"""What training changes, found, noted and put back in place."""

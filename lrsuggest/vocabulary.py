@@ -1,0 +1,15 @@
+"""The names that people and files use: optimizers, stages, schedules and number formats."""
+
+from typing import Literal, get_args
+
+Optimizer = Literal["adamw", "adam", "sgd"]
+# What trains: the head of a held body; all after a frozen stage; all of a pretrained network from
+# the start; all of an untrained one.
+Stage = Literal["frozen", "unfrozen", "finetune", "scratch"]
+Schedule = Literal["one_cycle", "constant"]
+# fp32; or the forward pass under autocast in bf16 or fp16, the latter with a gradient scaler.
+Precision = Literal["fp32", "bf16", "fp16"]
+
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+STAGES: tuple[Stage, ...] = get_args(Stage)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
