@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset, random_split
 
-from lrsuggest import apply, suggest_lr
+from lrsuggest import set_lr, suggest_lr
 
 torch.manual_seed(0)
 pixels, digits = load_digits(return_X_y=True)
@@ -22,7 +22,7 @@ learn = Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy)
 suggestion = suggest_lr(learn, train_steps=5 * len(batches))
 print(suggestion)
 
-apply(suggestion, learn)  # sets learn.lr
+set_lr(learn, suggestion)  # sets learn.lr
 with learn.no_bar(), learn.no_logging():
     learn.fit_one_cycle(5)
     loss, right = learn.validate()

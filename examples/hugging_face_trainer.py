@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import random_split
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
-from lrsuggest import apply, suggest_lr
+from lrsuggest import set_lr, suggest_lr
 
 torch.manual_seed(0)
 pixels, digits = load_digits(return_X_y=True)
@@ -27,7 +27,7 @@ trainer = Trainer(model, arguments, train_dataset=train, eval_dataset=valid)
 suggestion = suggest_lr(trainer)
 print(suggestion)
 
-apply(suggestion, trainer)  # sets trainer.args.learning_rate
+set_lr(trainer, suggestion)  # sets trainer.args.learning_rate
 trainer.train()
 answer = trainer.predict(valid)
 print(f"accuracy {(answer.predictions.argmax(1) == answer.label_ids).mean():.3f}")

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
-from lrsuggest import apply, suggest_lr
+from lrsuggest import set_lr, suggest_lr
 
 
 class Digits(pl.LightningModule):
@@ -34,6 +34,6 @@ trainer = pl.Trainer(max_epochs=5, accelerator="cpu", logger=False, enable_check
 
 suggestion = suggest_lr((trainer, module), batches=batches, schedule="constant")
 print(suggestion)
-apply(suggestion, (trainer, module))  # sets module.lr
+set_lr((trainer, module), suggestion)  # sets module.lr
 trainer.fit(module, batches)
 trainer.test(module, DataLoader(held_out, 397))

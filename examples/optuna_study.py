@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Learner, fit_one_cycle, suggest_lr, to_optuna
+from lrsuggest import Learner, fit_one_cycle, suggest_lr
 
 pixels, digits = load_digits(return_X_y=True)
 x, y = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(digits)
@@ -22,7 +22,7 @@ def learner():
 
 
 def objective(trial):
-    return fit_one_cycle(learner(), to_optuna(suggestion, trial, "lr"), epochs=2).valid_loss
+    return fit_one_cycle(learner(), suggestion.suggest_float(trial, "lr"), epochs=2).valid_loss
 
 
 suggestion = suggest_lr(learner(), train_steps=2 * len(batches))
@@ -30,7 +30,7 @@ print(suggestion)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
-to_optuna(suggestion, study, "lr")  # the suggested rate is tried first
+suggestion.enqueue(study, "lr")  # the suggested rate is tried first
 study.optimize(objective, n_trials=8)
 first, best = study.trials[0], study.best_trial
 print(f"suggested {first.params['lr']:.2g}: loss {first.value:.3f}")

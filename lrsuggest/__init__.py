@@ -10,47 +10,61 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lrsuggest.adapters.optuna import to_optuna
     from lrsuggest.curves.curve import Curve
+    from lrsuggest.curves.heuristics.all import HEURISTICS
+    from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason, heuristic
     from lrsuggest.curves.suggestion import Suggestion
+    from lrsuggest.deprecated import apply as apply
+    from lrsuggest.deprecated import to_optuna as to_optuna
     from lrsuggest.errors import NoSuggestion, UserError
-    from lrsuggest.suggest import apply, suggest_lr
+    from lrsuggest.suggest import set_lr, suggest_lr
     from lrsuggest.training.learner import Learner
     from lrsuggest.training.one_cycle import fit_one_cycle
     from lrsuggest.training.sweep import lr_find
 
 _HOMES = {
+    "Abstention": "lrsuggest.curves.heuristics.registry",
+    "Context": "lrsuggest.curves.heuristics.registry",
     "Curve": "lrsuggest.curves.curve",
+    "HEURISTICS": "lrsuggest.curves.heuristics.all",
     "Learner": "lrsuggest.training.learner",
     "NoSuggestion": "lrsuggest.errors",
+    "Reason": "lrsuggest.curves.heuristics.registry",
     "Suggestion": "lrsuggest.curves.suggestion",
     "UserError": "lrsuggest.errors",
-    "apply": "lrsuggest.suggest",
     "fit_one_cycle": "lrsuggest.training.one_cycle",
+    "heuristic": "lrsuggest.curves.heuristics.registry",
     "lr_find": "lrsuggest.training.sweep",
+    "set_lr": "lrsuggest.suggest",
     "suggest_lr": "lrsuggest.suggest",
-    "to_optuna": "lrsuggest.adapters.optuna",
 }
+# Names of earlier versions, which still work.
+_EARLIER = {"apply": "lrsuggest.deprecated", "to_optuna": "lrsuggest.deprecated"}
 
 __all__ = [
+    "HEURISTICS",
+    "Abstention",
+    "Context",
     "Curve",
     "Learner",
     "NoSuggestion",
+    "Reason",
     "Suggestion",
     "UserError",
-    "apply",
     "fit_one_cycle",
+    "heuristic",
     "lr_find",
+    "set_lr",
     "suggest_lr",
-    "to_optuna",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home the first time it is asked for."""
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _EARLIER.get(name)
+    if home is None:
         raise AttributeError(f"module 'lrsuggest' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

@@ -199,7 +199,7 @@ def suggest_lr(
         )
 
 
-def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
+def set_lr(x: "Learner | Any", rate: "Suggestion | float | slice") -> None:
     """Set a rate where x takes its own from: each framework's own way.
 
     A suggestion and a number stand for the rate of the parameter group that has the largest; the
@@ -207,15 +207,15 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
     the groups' rates one by one, as in fastai.
 
     Args:
-        rate: a suggestion, a number, or a slice.
         x: what `suggest_lr` was given, in the middle of its training or before it.
+        rate: a suggestion, a number, or a slice.
 
     Raises:
         NoSuggestion: the suggestion has no rate and no fallback; nothing was changed.
         UserError: x takes no rate, or not this one.
     """
     if isinstance(x, Suggestion | float | slice):
-        raise UserError(f"apply takes the rate first: apply(suggestion, x); got {a(rate)} first")
+        raise UserError(f"set_lr takes the rate last: set_lr(x, suggestion); got {a(x)} first")
     lr = rate if isinstance(rate, slice) else number("the rate", rate)
     if isinstance(lr, slice):
         from lrsuggest.training.one_cycle import group_rates
@@ -223,7 +223,7 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
         group_rates(lr, [1.0, 1.0])
     found = adapter(x)
     if found is not None:
-        found.apply(x, lr)
+        found.set_lr(x, lr)
         return
     from lrsuggest.training.learner import Learner
     from lrsuggest.training.one_cycle import group_rates
@@ -235,7 +235,7 @@ def apply(rate: "Suggestion | float | slice", x: "Learner | Any") -> None:
     if any("initial_lr" in group for group in x.optimizer.param_groups):
         raise UserError(
             f"a scheduler was made over this optimizer and sets the rate at each of its steps, so "
-            f"{lr} would not last: apply before you make the scheduler, or give it the rate, such "
+            f"{lr} would not last: set it before you make the scheduler, or give it the rate, such "
             "as OneCycleLR(optimizer, suggestion)"
         )
     x.set_lr(group_rates(lr, x.group_ratios()))

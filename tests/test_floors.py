@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lrsuggest"
 FLOORS = {
     "errors": 0, "resources": 0, "vocabulary": 0, "decoding": 0.5, "tabular": 0.5, "files": 0.5,
     "curves": 1, "training": 2, "tasks": 3, "adapters": 3, "evidence": 4,
-    "report": 5, "suggest": 5, "testing": 5, "bench": 6,
+    "report": 5, "suggest": 5, "testing": 5, "deprecated": 5.5, "bench": 6,
 }  # fmt: skip
 
 
@@ -94,8 +94,9 @@ def test_a_module_that_climbs_is_found(tmp_path):
 
 
 def test_only_the_root_has_names_in_its_init():
+    earlier = PACKAGE / "curves" / "heuristics"  # what its names were before it was a folder
     for path in PACKAGE.rglob("__init__.py"):
-        if path.parent != PACKAGE:
+        if path.parent not in (PACKAGE, earlier):
             assert len(ast.parse(path.read_text()).body) == 1, path
 
 

@@ -11,7 +11,7 @@ from helpers import make_learner, sweep_like
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, NoSuggestion, UserError, apply, lr_find, suggest_lr, to_optuna
+from lrsuggest import Curve, NoSuggestion, UserError, lr_find, set_lr, suggest_lr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CURVE = Curve(*sweep_like())
@@ -145,27 +145,27 @@ def test_what_cannot_be_trained_is_told_how_to_become_a_learner(given, says):
 
 def test_apply_takes_a_rate_then_a_learner():
     found, learner = suggest_lr(CURVE), make_learner()
-    apply(found, learner)
+    set_lr(learner, found)
     assert learner.lr == found
-    refused(r"the rate first: apply\(suggestion, x\)", apply, learner, found)
-    refused("the rate first", apply, learner, 1e-3)
-    refused("a rate is set in a Learner .* got a Linear: a model has none", apply, found, MODEL)
-    refused("got an? SGD: .*for group in optimizer.param_groups", apply, found, SGD)
+    refused(r"the rate last: set_lr\(x, suggestion\)", set_lr, found, learner)
+    refused("the rate last", set_lr, 1e-3, learner)
+    refused("a rate is set in a Learner .* got a Linear: a model has none", set_lr, MODEL, found)
+    refused("got an? SGD: .*for group in optimizer.param_groups", set_lr, SGD, found)
     for rate in ("1e-3", True, math.nan, 0, None, [1e-3], slice(None), slice(1e-3, None)):
-        refused("must be positive and finite", apply, rate, learner)
+        refused("must be positive and finite", set_lr, learner, rate)
     with pytest.raises(NoSuggestion, match="The loss is flat"):
-        apply(NONE, learner)
+        set_lr(learner, NONE)
     assert learner.lr == found
 
 
-def test_to_optuna_takes_a_suggestion_then_a_trial():
-    found, study = suggest_lr(CURVE), optuna.create_study()
-    refused("the suggestion first, not a Trial", to_optuna, study.ask(), found)
-    refused("the suggestion first, not a float", to_optuna, 1e-3, study)
-    refused(r"fallback must be \(lowest, highest\) rate; got 0.001", to_optuna, NONE, study.ask(),
-            fallback=1e-3)  # fmt: skip
-    refused("fallback must be positive and finite; got 'a'", to_optuna, NONE, study.ask(),
-            fallback=("a", 1))  # fmt: skip
+def test_a_range_for_a_trial():
+    trial, said = (
+        optuna.create_study().ask(),
+        r"fallback must be \(lowest, highest\) rate; got 0.001",
+    )
+    refused(said, NONE.suggest_float, trial, fallback=1e-3)
+    said = "fallback must be positive and finite; got 'a'"
+    refused(said, NONE.suggest_float, trial, fallback=("a", 1))
 
 
 def test_a_fallback_may_be_a_suggestion():

@@ -12,7 +12,7 @@ from test_mistakes import CURVE, refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, Learner, UserError, fit_one_cycle, lr_find, suggest_lr, to_optuna
+from lrsuggest import Curve, Learner, UserError, fit_one_cycle, lr_find, suggest_lr
 from lrsuggest.curves.arguments import number, whole
 from lrsuggest.training.one_cycle import fit_constant
 
@@ -339,8 +339,10 @@ def test_optuna_s_arguments_are_read_first():
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found, study = suggest_lr(CURVE), optuna.create_study()
-    refused(r"fallback must be \(lowest, highest\)", to_optuna, found, study, fallback=1e-3)
-    refused("name must be the parameter's", to_optuna, found, study, name=3)
+    refused(
+        r"fallback must be \(lowest, highest\)", found.suggest_float, study.ask(), fallback=1e-3
+    )
+    refused("name must be the parameter's", found.enqueue, study, name=3)
     assert not study.trials
     with pytest.raises(UserError, match="must satisfy"):
-        to_optuna(found, study.ask(), fallback=(1, 0.1))
+        found.suggest_float(study.ask(), fallback=(1, 0.1))

@@ -16,7 +16,7 @@ def adapter(x: object) -> ModuleType | None:
 
     An object's classes name the packages they come from, so a framework is asked only where it is
     loaded already. Every adapter has `owns(x)`, `borrowed(x, *, batches, valid)`, a context manager
-    that yields a `Learner` and hands everything back as it was, and `apply(x, lr)`.
+    that yields a `Learner` and hands everything back as it was, and `set_lr(x, lr)`.
     """
     parts = x if isinstance(x, tuple) else (x,)
     packages = {kind.__module__.partition(".")[0] for part in parts for kind in type(part).__mro__}

@@ -15,11 +15,14 @@ from lrsuggest.curves.heuristics.all import HEURISTICS, rates, read_all
 from lrsuggest.curves.heuristics.consensus import eighty
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
+from lrsuggest.curves.study import enqueue, suggest_float
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.files import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from optuna import Study
+    from optuna.trial import BaseTrial
 
 _HALF_DECADE = 10**0.5
 
@@ -75,6 +78,42 @@ class Suggestion(Answer):
         del named["curve"]
         found: dict[str, Any] = jsonable(named | vars(named.pop("context")))
         return found
+
+    def enqueue(self, study: "Study", name: str = "lr") -> float:
+        """Let an Optuna study try this rate next; asked twice, it does so once.
+
+            study = optuna.create_study()
+            suggestion.enqueue(study)
+            study.optimize(lambda trial: train(suggestion.suggest_float(trial)), n_trials=20)
+
+        Args:
+            study: before its trials.
+            name: the parameter's name in the study.
+
+        Returns:
+            The rate, or the fallback of an abstention that has one.
+
+        Raises:
+            NoSuggestion: there is neither; nothing is put into the study.
+            UserError: it is no study.
+        """
+        return enqueue(self, study, name)
+
+    def suggest_float(
+        self, trial: "BaseTrial", name: str = "lr", *, fallback: tuple[float, float] | None = None
+    ) -> float:
+        """Return an Optuna trial's rate, from `low` to `high` on a logarithmic scale.
+
+        Args:
+            trial: in the objective.
+            name: the parameter's name in the study.
+            fallback: (lowest, highest) rate to search if the suggestion is an abstention.
+
+        Raises:
+            NoSuggestion: it is an abstention, and there is no fallback.
+            UserError: it is no trial, or the fallback is no range.
+        """
+        return suggest_float(self, trial, name, fallback)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the raw and the smoothed curve with every candidate; returns the axes.

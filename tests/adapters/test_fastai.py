@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
-from lrsuggest import Curve, UserError, apply, suggest_lr
+from lrsuggest import Curve, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.fastai.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -404,11 +404,11 @@ def test_fit_takes_the_rate_applied(tmp_path, fitted, lr, rate, groups):
     learn = make(tmp_path, lr=lr)
     if fitted:
         learn.fit(1)
-    apply(rate, learn)
+    set_lr(learn, rate)
     top, now = used(learn)
     assert top == pytest.approx([groups[-1]])
     assert now == pytest.approx(groups)
-    apply(rate, learn)
+    set_lr(learn, rate)
     learn.fit_one_cycle(1)
     assert max(learn.recorder.lrs) == pytest.approx(groups[-1], rel=1e-2)
 
@@ -416,30 +416,30 @@ def test_fit_takes_the_rate_applied(tmp_path, fitted, lr, rate, groups):
 def test_a_suggestion_is_applied_and_an_abstention_is_not(tmp_path):
     learn = make(tmp_path)
     found = suggest_lr(learn)
-    apply(found, learn)
+    set_lr(learn, found)
     assert used(learn)[1] == pytest.approx([found.lr / 2, found.lr])
-    apply(found.slice, learn)
+    set_lr(learn, found.slice)
     assert used(learn)[1] == pytest.approx([found.lr / 10, found.lr])
     nothing = suggest_lr(Curve([1e-4, 1e-3, 1e-2], [1.0, 1.0, 1.0]))
     before = everything(learn)
     with pytest.raises(NoSuggestion):
-        apply(nothing, learn)
+        set_lr(learn, nothing)
     assert changes(before, everything(learn)) == []
 
 
 def test_a_rate_of_opt_func_is_overruled(tmp_path):
     learn = make(tmp_path, opt_func=partial(Adam, lr=0.3))
-    apply(0.02, learn)
+    set_lr(learn, 0.02)
     assert used(learn)[1] == [0.02, 0.02]
 
 
 def test_in_the_middle_of_fit_the_rate_is_applied_at_once_but_not_against_a_schedule(tmp_path):
-    asks = Asks("before_batch", lambda learn: apply(0.02, learn) or True, at=5)
+    asks = Asks("before_batch", lambda learn: set_lr(learn, 0.02) or True, at=5)
     learn = make(tmp_path)
     learn.fit(1, cbs=asks)
     assert learn.recorder.lrs[:4] == [1e-3] * 4
     assert learn.recorder.lrs[4:] == [0.02] * 36
-    asks = Asks("before_batch", lambda learn: apply(0.02, learn) or True, at=5)
+    asks = Asks("before_batch", lambda learn: set_lr(learn, 0.02) or True, at=5)
     with pytest.raises(UserError, match=r"ParamScheduler sets .* give it to the next fit"):
         learn.fit_one_cycle(1, 1e-2, cbs=asks)
 
@@ -562,5 +562,5 @@ def test_a_rate_that_is_none_is_refused(tmp_path, rate):
     learn = make(tmp_path)
     before = everything(learn)
     with pytest.raises(UserError, match="must be positive and finite"):
-        apply(rate, learn)
+        set_lr(learn, rate)
     assert changes(before, everything(learn)) == []

@@ -9,7 +9,7 @@ import pytest
 from helpers import make_learner, sweep_like
 from torch import nn
 
-from lrsuggest import Curve, UserError, apply, suggest_lr
+from lrsuggest import Curve, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.dispatch import adapter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ FRAMEWORKS = {"fastai", "lightning", "pytorch_lightning", "transformers", "accel
     [
         "import lrsuggest",
         "import lrsuggest.suggest",
-        "from lrsuggest import apply, suggest_lr",
+        "from lrsuggest import set_lr, suggest_lr",
         "from lrsuggest.adapters.dispatch import adapter; assert adapter(object()) is None",
         "from lrsuggest.adapters.dispatch import adapter; import torch\n"
         "assert adapter((torch.nn.Linear(1, 1), 3)) is None",
@@ -72,7 +72,7 @@ def test_anything_else_is_refused_in_one_sentence(x, said):
     with pytest.raises(UserError, match=f"suggest_lr takes .*{said}; wrap any other model"):
         suggest_lr(x)
     with pytest.raises(UserError, match="a rate is set in a Learner or a framework's; got"):
-        apply(1e-3, x)
+        set_lr(x, 1e-3)
 
 
 @pytest.mark.parametrize("name", ["batches", "valid"])

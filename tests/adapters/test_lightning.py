@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, UserError, apply, suggest_lr
+from lrsuggest import Curve, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.lightning.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -437,9 +437,9 @@ def test_fit_takes_the_rate_applied_before_it(tmp_path, schedule, rate):
     pair = make(tmp_path, module)
     if isinstance(rate, slice):
         with pytest.raises(UserError, match="before fit there is one rate to set, not slice"):
-            apply(rate, pair)
+            set_lr(pair, rate)
         return
-    apply(rate, pair)
+    set_lr(pair, rate)
     pair[0].fit(module)
     assert module.rates[-1] == [0.01, 0.02]
     assert max(module.rates) == [0.01, 0.02]
@@ -452,7 +452,7 @@ def test_a_rate_that_configure_optimizers_multiplies(tmp_path):
 
     pair = make(tmp_path, Doubling())
     found = suggest_lr(pair, steps=40)
-    apply(found, pair)
+    set_lr(pair, found)
     pair[0].fit(pair[1])
     assert pair[1].rates == [[pytest.approx(found.lr)]] * 64
 
@@ -474,7 +474,7 @@ def test_a_rate_in_hparams(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = suggest_lr((trainer(tmp_path), module), batches=loader(), steps=40)
-        apply(0.02, (trainer(tmp_path), module))
+        set_lr((trainer(tmp_path), module), 0.02)
     assert found.lr is not None
     assert module.hparams.learning_rate == 0.02
 
@@ -494,7 +494,7 @@ def test_in_the_middle_of_fit_the_schedule_goes_on_from_the_rate_applied(
         return np.array(module.rates)
 
     def change(pair):
-        apply(rate, pair)
+        set_lr(pair, rate)
         for each in pair[0].lr_scheduler_configs:  # what is logged of it
             now = [group["lr"] for group in pair[0].optimizers[0].param_groups]
             assert each.scheduler.get_last_lr() == now
@@ -510,7 +510,7 @@ def test_an_abstention_changes_nothing(tmp_path):
     pair = make(tmp_path)
     before = everything(pair)
     with pytest.raises(NoSuggestion):
-        apply(suggest_lr(Curve([1e-4, 1e-3, 1e-2], [1.0, 1.0, 1.0])), pair)
+        set_lr(pair, suggest_lr(Curve([1e-4, 1e-3, 1e-2], [1.0, 1.0, 1.0])))
     assert changes(before, everything(pair)) == []
 
 
@@ -730,5 +730,5 @@ def test_a_rate_that_cannot_be_set_is_refused_and_nothing_has_changed(tmp_path, 
     pair = make(tmp_path, module())
     before = everything(pair)
     with pytest.raises(UserError, match=says):
-        apply(rate, pair)
+        set_lr(pair, rate)
     assert changes(before, everything(pair)) == []

@@ -11,7 +11,7 @@ from test_mistakes import refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Learner, NoSuggestion, UserError, apply, suggest_lr
+from lrsuggest import Learner, NoSuggestion, UserError, set_lr, suggest_lr
 from lrsuggest.curves.curve import Curve
 from lrsuggest.testing import simulated
 
@@ -293,10 +293,10 @@ def test_apply_says_what_it_cannot_do(tmp_path):
     none = suggest_lr(Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7)))
     for x in (fastais(), lightnings(tmp_path, Module()), huggings(tmp_path, Wrapper())):
         with pytest.raises(NoSuggestion, match="The loss is flat"):
-            apply(none, x)
-        refused("must be positive and finite; got '1e-3'", apply, "1e-3", x)
-        refused("the rate first", apply, x, FOUND)
-        apply(FOUND, x)
+            set_lr(x, none)
+        refused("must be positive and finite; got '1e-3'", set_lr, x, "1e-3")
+        refused("the rate last", set_lr, FOUND, x)
+        set_lr(x, FOUND)
 
 
 def test_apply_refuses_a_learner_whose_scheduler_would_undo_it():
@@ -311,12 +311,12 @@ def test_apply_refuses_a_learner_whose_scheduler_would_undo_it():
         model = net()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
         learner = Learner(model, CROSS, LOADER, optimizer)
-        apply(1e-3, learner)
+        set_lr(learner, 1e-3)
         assert learner.lr == 1e-3
         make(optimizer)
         now = learner.lr
         refused(
-            "a scheduler was made over this optimizer.* 0.01 would not last", apply, 1e-2, learner
+            "a scheduler was made over this optimizer.* 0.01 would not last", set_lr, learner, 1e-2
         )
         assert learner.lr == now
 

@@ -21,7 +21,7 @@ import hf_trainers as hf
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.optimization import Adafactor
 
-from lrsuggest import Curve, UserError, apply, suggest_lr
+from lrsuggest import Curve, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.transformers.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -349,7 +349,7 @@ def test_train_takes_the_rate_applied(tmp_path, trained, settings):
     trainer = make(tmp_path, kind=Watched, **settings)
     if trained:
         trainer.train()
-    apply(0.02, trainer)
+    set_lr(trainer, 0.02)
     trainer.rates.clear()
     trainer.train()
     assert max(trainer.rates) == pytest.approx([0.02] * len(trainer.rates[0]))
@@ -364,7 +364,7 @@ def test_groups_keep_their_ratios(tmp_path, schedule, rate, groups):
     trainer = layered(tmp_path, schedule)
     found = suggest_lr(trainer, steps=12, end=1e-3)
     assert found.curve.lr[-1] == pytest.approx(1e-3)
-    apply(rate, trainer)
+    set_lr(trainer, rate)
     trainer.train()
     assert trainer.rates[-1] == pytest.approx(groups)
     assert max(trainer.rates) == pytest.approx(groups)
@@ -383,7 +383,7 @@ def test_in_the_middle_of_training_the_schedule_goes_on_from_the_rate_applied(
         trainer.train()
         return np.array(trainer.rates)
 
-    plain, scaled = rates(lambda _: True), rates(lambda trainer: apply(0.02, trainer) or True)
+    plain, scaled = rates(lambda _: True), rates(lambda trainer: set_lr(trainer, 0.02) or True)
     assert np.array_equal(plain[:5], scaled[:5])
     assert scaled[5:] == pytest.approx(plain[5:] * 20)
 
@@ -392,7 +392,7 @@ def test_an_abstention_changes_nothing(tmp_path):
     trainer = make(tmp_path)
     before = all_of(trainer)
     with pytest.raises(NoSuggestion):
-        apply(suggest_lr(Curve([1e-4, 1e-3, 1e-2], [1.0, 1.0, 1.0])), trainer)
+        set_lr(trainer, suggest_lr(Curve([1e-4, 1e-3, 1e-2], [1.0, 1.0, 1.0])))
     assert changes(before, all_of(trainer)) == []
 
 
@@ -536,5 +536,5 @@ def test_a_rate_that_is_none_is_refused(tmp_path, rate):
     trainer = make(tmp_path)
     before = all_of(trainer)
     with pytest.raises(UserError, match=r"must be positive and finite|spreads rates over layers"):
-        apply(rate, trainer)
+        set_lr(trainer, rate)
     assert changes(before, all_of(trainer)) == []

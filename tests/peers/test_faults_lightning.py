@@ -19,7 +19,7 @@ from fault_subjects import (
 )
 from torch import nn
 
-from lrsuggest import apply, suggest_lr
+from lrsuggest import set_lr, suggest_lr
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -223,7 +223,7 @@ def test_lightning_sets_every_parameter_group_to_one_rate(tmp_path):
         return {round(low / high, 6) for low, high in seen}, max(high for _, high in seen)
 
     def applied(trainer, module):
-        apply(0.02, (trainer, module))
+        set_lr((trainer, module), 0.02)
         trainer.fit(module, loader())
 
     def asked(*pair):

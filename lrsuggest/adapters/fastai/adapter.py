@@ -76,7 +76,7 @@ def borrowed(
             yield learner
 
 
-def apply(x: Any, lr: float | slice) -> None:
+def set_lr(x: Any, lr: float | slice) -> None:
     """Set the rate that `learn.fit` and `learn.fit_one_cycle` take where they are given none.
 
     A number goes to the fastest layer group and the groups keep their ratios: the optimizer's or,

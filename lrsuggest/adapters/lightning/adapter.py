@@ -57,7 +57,7 @@ def borrowed(x: object, *, batches: Any = None, valid: Any = None) -> Iterator[L
             yield learner
 
 
-def apply(x: object, lr: float | slice) -> None:
+def set_lr(x: object, lr: float | slice) -> None:
     """Set the rate of the parameter group that has the largest; the others keep their ratios.
 
     In the middle of `fit` the optimizer's rates are set, and its schedulers are scaled to go on

@@ -92,7 +92,7 @@ def borrowed(
             yield learner
 
 
-def apply(x: Any, lr: float | slice) -> None:
+def set_lr(x: Any, lr: float | slice) -> None:
     """Set the rate that a Trainer trains with.
 
     That is `args.learning_rate` and, where they exist, the groups of the optimizer and the rates
