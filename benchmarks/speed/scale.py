@@ -112,9 +112,9 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from lrsuggest.bench.engines import Local
-from lrsuggest.bench.planned import load_plan
+from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.run import run_plan
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs.store import Store
 out = Path(sys.argv[1])
 with Local(1) as engine:
     run_plan(load_plan(out), Store(out, print), out, engine=engine, console=Console(quiet=True))

@@ -193,7 +193,7 @@ def test_stopping_an_engine_stops_the_jobs_at_work(digits):
 GROUP = """
 import os, subprocess, sys, time
 os.setsid()
-from lrsuggest.bench.child import _guard
+from lrsuggest.bench.engines.child import _guard
 spare, _ = os.pipe()
 _guard(int(sys.argv[1]), spare)
 subprocess.Popen(["sleep", "1000"])

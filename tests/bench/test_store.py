@@ -182,7 +182,7 @@ import os, subprocess, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from test_store import NEW, OLD
-from lrsuggest.bench.store import Store
+from lrsuggest.bench.jobs.store import Store
 from lrsuggest.errors import UserError
 def mount(*words):
     subprocess.run(["mount", *words], check=True)
