@@ -111,7 +111,7 @@ FINISHED = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from lrsuggest.bench.engines import Local
+from lrsuggest.bench.engines.local import Local
 from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.run import run_plan
 from lrsuggest.bench.jobs.store import Store
