@@ -79,9 +79,19 @@ def fill(out: Path, records: int, tasks: int) -> int:
         mine = jobs(task, seeds)
         family = msgspec.structs.replace(dataset("digits"), family=f"family {task % 20}")
         planned.append(
-            PlannedTask(f"task {task}", family, "scratch", (8, 8), 64, STEPS, tuple(mine),
-                        str(prepared), Sweep(seeds=SWEEPS), chase=False)
-        )  # fmt: skip
+            PlannedTask(
+                label=f"task {task}",
+                dataset=family,
+                stage="scratch",
+                size=(8, 8),
+                batch=64,
+                steps=STEPS,
+                jobs=tuple(mine),
+                prepared=str(prepared),
+                sweep=Sweep(seeds=SWEEPS),
+                chase=False,
+            )
+        )
         for job in mine:
             # As Store.put writes them, but without forcing each to the disk.
             (store.folder / f"{job.key}.json").write_bytes(encode(record(job, rng, how)))

@@ -223,9 +223,19 @@ def suggest(
     candidates = rates(everything)
     if isinstance(pick, Abstention):
         return Suggestion(
-            None, None, None, candidates, False, without_rate(curve, pick), curve, heuristic,
-            context, seen, fallback, picks,
-        )  # fmt: skip
+            lr=None,
+            low=None,
+            high=None,
+            candidates=candidates,
+            reliable=False,
+            reasons=without_rate(curve, pick),
+            curve=curve,
+            heuristic=heuristic,
+            context=context,
+            seen=seen,
+            fallback=fallback,
+            replicates=picks,
+        )
     reasons = [str(w.message).capitalize() + "." for w in clamped]
     reasons += doubts(curve, context, seen, everything, picks)
     both = [candidates[name] for name in WITNESSES if name in candidates]
@@ -233,6 +243,16 @@ def suggest(
     ends = eighty(curve, context) if heuristic == "consensus" else None
     around = [pick, *found, *(ends or (*both, pick / _HALF_DECADE, pick * _HALF_DECADE))]
     return Suggestion(
-        pick, min(around), max(around), candidates, not reasons, tuple(reasons), curve, heuristic,
-        context, seen, fallback, picks,
-    )  # fmt: skip
+        lr=pick,
+        low=min(around),
+        high=max(around),
+        candidates=candidates,
+        reliable=not reasons,
+        reasons=tuple(reasons),
+        curve=curve,
+        heuristic=heuristic,
+        context=context,
+        seen=seen,
+        fallback=fallback,
+        replicates=picks,
+    )

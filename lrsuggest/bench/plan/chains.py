@@ -131,11 +131,20 @@ def plan_lesson(
         *(Chain("suggested", seed, p) for p in worth for seed in range(lesson.chain_seeds)),
     ]
     planned = PlannedLesson(
-        lesson.label, which, print_of, stages, tuple(steps),
-        tuple(hand_picked(which, stage)[0] for stage in lesson.stage), tuple(chains), suite.sweep,
-        lesson.schedule, device, 0.005 if lesson.margin is None else lesson.margin, test,
-        tuple(skipped),
-    )  # fmt: skip
+        name=lesson.label,
+        dataset=which,
+        fingerprint=print_of,
+        stages=stages,
+        steps=tuple(steps),
+        hand_picked=tuple(hand_picked(which, stage)[0] for stage in lesson.stage),
+        chains=tuple(chains),
+        sweep=suite.sweep,
+        schedule=lesson.schedule,
+        device=device,
+        margin=0.005 if lesson.margin is None else lesson.margin,
+        test=test,
+        skipped=tuple(skipped),
+    )
     tasks, legs = [], tuple[Leg, ...]()
     for number, stage in enumerate(lesson.stage if lesson.seeds else (), 1):
         rates = sorted(stage.rates or lesson.rates or suite.rates.get(which.optimizer, ()))
@@ -154,12 +163,21 @@ def plan_lesson(
         words = [f"{planned.name} {number}:", *([by] if by else []), stage.stage]
         tasks.append(
             PlannedTask(
-                " ".join(words), which, stage.stage, stage.size, stage.batch, steps[number - 1],
-                (*sweeps, *runs), str(paths[number - 1]), suite.sweep, lesson.schedule,
-                chase=suite.chase, lesson=planned.name,
+                label=" ".join(words),
+                dataset=which,
+                stage=stage.stage,
+                size=stage.size,
+                batch=stage.batch,
+                steps=steps[number - 1],
+                jobs=(*sweeps, *runs),
+                prepared=str(paths[number - 1]),
+                sweep=suite.sweep,
+                schedule=lesson.schedule,
+                chase=suite.chase,
+                lesson=planned.name,
                 named=hand_picked(which, stage) + _rule(planned, number),
             )
-        )  # fmt: skip
+        )
         legs += (_run(planned, Chain("hand-picked", 0), number, legs).leg,)
     return tasks, planned
 

@@ -63,21 +63,38 @@ def make_plan(
                 prepare(which, folders[entry.dataset], size, path, progress)
                 tasks.append(
                     PlannedTask(
-                        " ".join(filter(None, [which.name, _by(size), entry.stage])), which,
-                        entry.stage, size, entry.batch, entry.steps,
-                        _jobs(entry, suite, which, print_of, size, device), str(path), suite.sweep,
-                        entry.schedule, which.family in suite.held_out, _refine(entry, suite),
-                        entry.slices, suite.chase,
+                        label=" ".join(filter(None, [which.name, _by(size), entry.stage])),
+                        dataset=which,
+                        stage=entry.stage,
+                        size=size,
+                        batch=entry.batch,
+                        steps=entry.steps,
+                        jobs=_jobs(entry, suite, which, print_of, size, device),
+                        prepared=str(path),
+                        sweep=suite.sweep,
+                        schedule=entry.schedule,
+                        held_out=which.family in suite.held_out,
+                        refine=_refine(entry, suite),
+                        slices=entry.slices,
+                        chase=suite.chase,
                     )
-                )  # fmt: skip
+                )
         for lesson in at_hand:
             more, planned = plan_lesson(
                 lesson, suite, folders[lesson.dataset], out / "cache", device, progress
             )
             tasks += more
             lessons.append(planned)
-    return Plan(name, suite.title, command, suite.limit_s, _distinct(tasks), tuple(lessons),
-                tuple(absent), suite.limits_s)  # fmt: skip
+    return Plan(
+        suite=name,
+        title=suite.title,
+        command=command,
+        limit_s=suite.limit_s,
+        tasks=_distinct(tasks),
+        lessons=tuple(lessons),
+        absent=tuple(absent),
+        limits_s=suite.limits_s,
+    )
 
 
 def _refine(entry: Entry, suite: Suite) -> Refine | None:

@@ -27,7 +27,7 @@ class Named(msgspec.Struct, frozen=True):
     where: str = ""
 
 
-class PlannedTask(msgspec.Struct, frozen=True):
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     """One dataset at one stage and size, with the jobs planned for it.
 
     `jobs` are the sweeps and the grids; `extra` are runs that follow from their results: at picks
@@ -78,7 +78,7 @@ class Chain(msgspec.Struct, frozen=True):
     precision: Precision = "fp32"
 
 
-class PlannedLesson(msgspec.Struct, frozen=True):
+class PlannedLesson(msgspec.Struct, frozen=True, kw_only=True):
     """A lesson's stages and the chains to train.
 
     Attributes:
