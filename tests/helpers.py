@@ -103,3 +103,19 @@ class Reader(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+def readers_of(module):
+    """The names of the readers that a module registers."""
+    from lrsuggest.tasks.data.readers.all import READERS
+
+    home = f"lrsuggest.tasks.data.readers.{module}"
+    return {name for name, each in READERS.items() if each.read.__module__ == home}
+
+
+def read_raw(name, source=None, size=()):
+    """What a reader itself gives, without the checks that all share."""
+    from lrsuggest.tasks.data.readers.all import READERS
+    from lrsuggest.tasks.data.sources import no_progress
+
+    return READERS[name].read(source, size, no_progress)

@@ -25,7 +25,7 @@ from lrsuggest.bench.engines.work import versions
 from lrsuggest.bench.jobs.job import Job, Order, data_file
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.tasks.data.catalog import data_root, dataset, fingerprint, locate
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.resident import cached
 
 KINDS = {  # dataset, and what tells its kinds apart: stage, size, batch, steps

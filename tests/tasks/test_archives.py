@@ -13,7 +13,7 @@ from test_walk import classes, picture, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import fingerprint
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.sources import contents
 
 ODD = (

@@ -7,7 +7,7 @@ from test_lists import FORMS, same
 from test_walk import quietly
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 
 N = 60
 KINDS = ("Ideal", "Good", "Fair")

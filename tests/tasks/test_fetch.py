@@ -54,7 +54,7 @@ def test_the_published_archives_come_whole_and_only_once(
     assert len(server.asked) == 1
     assert left(tmp_path) == {"archives", f"archives/{file}"}
     if name == "human_numbers":
-        assert read_human_numbers(wanted.path, 8).classes
+        assert read_human_numbers(wanted.path, (8,)).classes
 
 
 def test_what_is_there_is_not_fetched_nor_written(originals, data_root, server, monkeypatch):

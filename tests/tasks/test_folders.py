@@ -9,8 +9,8 @@ from PIL import Image
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, pixels
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.folders import read_folders, read_isbi
-from lrsuggest.tasks.data.readers.registry import read
 from lrsuggest.tasks.data.sources import contents
 
 

@@ -10,7 +10,7 @@ from test_pictures import orientation
 from test_walk import quietly
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.synthetic import write_street
 
 BOM = b"\xef\xbb\xbf"

@@ -6,11 +6,12 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from helpers import read_raw, readers_of
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
-from lrsuggest.tasks.data.readers.packaged import faces, letters, packaged, read_packaged
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
+from lrsuggest.tasks.data.readers.packaged import faces, letters
 from lrsuggest.tasks.data.readers.texts import PAD
 
 SIZES = {
@@ -25,13 +26,13 @@ def test_there_is_enough_to_train_on_and_the_split_stays(name):
     assert (~data.valid).sum() >= 1_500
     assert data.valid.sum() >= 400
     assert len(data.inputs) == len(data.targets) == len(data.valid)
-    again = read_packaged(name, SIZES[name])
+    again = read_raw(name, None, SIZES[name])
     np.testing.assert_array_equal(again.valid, data.valid)
     np.testing.assert_array_equal(again.inputs, data.inputs)
 
 
 def test_every_one_is_tested_and_in_the_catalog_with_its_package():
-    assert set(packaged()) == set(SIZES)
+    assert readers_of("packaged") == set(SIZES)
     entries = [each for each in catalog.datasets().values() if each.reader in SIZES]
     assert {each.reader for each in entries} == set(SIZES)
     others = {each.family for each in catalog.datasets().values()} - {e.family for e in entries}
@@ -42,11 +43,11 @@ def test_every_one_is_tested_and_in_the_catalog_with_its_package():
 
 
 def test_the_facts_of_statsmodels_tables():
-    visits = read_packaged("randhie", ())
+    visits = read_raw("randhie", None, ())
     assert visits.inputs.shape == (20_190, 9)
     assert (visits.targets.min(), visits.targets.max()) == (0, 77)
     assert visits.targets.mean() == pytest.approx(2.8604, abs=1e-4)
-    survey = read_packaged("fair", ())
+    survey = read_raw("fair", None, ())
     assert survey.inputs.shape == (6_366, 8)
     assert survey.classes == ("none", "some")
     assert int((survey.targets == 1).sum()) == 2_053
@@ -56,7 +57,7 @@ def test_carbon_dioxide_looks_a_year_back_and_a_quarter_ahead():
     from statsmodels.datasets import co2
 
     ppm = co2.load_pandas().data["co2"].interpolate().to_numpy()
-    data = read_packaged("co2", ())
+    data = read_raw("co2", None, ())
     assert data.inputs.shape == (2_284 - 52 - 13, 52)
     assert data.targets[0, 0] == pytest.approx(ppm[65] - ppm[52], abs=1e-4)
     assert data.targets[-1, 0] == pytest.approx(ppm[-1] - ppm[-14], abs=1e-4)
@@ -71,7 +72,7 @@ def test_carbon_dioxide_looks_a_year_back_and_a_quarter_ahead():
 
 
 def test_names_that_only_repeat_a_number_are_left_out():
-    data = read_packaged("unicode_names", (8,))
+    data = read_raw("unicode_names", None, (8,))
     named = [chr(c) for c in range(0x110000) if unicodedata.name(chr(c), "")]
     by_rule = ("CJK ", "HANGUL SYLLABLE", "TANGUT IDEOGRAPH", "NUSHU CHARACTER")
     told = [c for c in named if not unicodedata.name(c).startswith((*by_rule, "KHITAN"))]
@@ -82,7 +83,7 @@ def test_names_that_only_repeat_a_number_are_left_out():
 
 
 def test_the_manual_is_read_to_its_end_and_held_out_there():
-    data = read_packaged("python_manual", (48,))
+    data = read_raw("python_manual", None, (48,))
     np.testing.assert_array_equal(data.inputs[:, 1:], data.targets[:, :-1])
     text = "".join(np.array(data.classes)[data.inputs[~data.valid].ravel()])
     assert 'The "assert" statement' in text
@@ -94,13 +95,13 @@ def test_the_manual_is_read_to_its_end_and_held_out_there():
 def test_patches_cover_both_photographs_and_can_be_laid_together():
     from sklearn.datasets import load_sample_image
 
-    data = read_packaged("photographs", (16, 16))
+    data = read_raw("photographs", None, (16, 16))
     assert data.inputs.shape == (2 * 26 * 40, 3, 16, 16)
     assert np.bincount(data.targets).tolist() == [1_040, 1_040]
     flower = data.inputs[data.targets == data.classes.index("flower")]
     laid = flower.reshape(26, 40, 3, 16, 16).transpose(0, 3, 1, 4, 2).reshape(416, 640, 3)
     np.testing.assert_array_equal(laid, load_sample_image("flower.jpg")[:416])
-    assert read_packaged("photographs", (32, 32)).inputs.shape[2:] == (32, 32)
+    assert read_raw("photographs", None, (32, 32)).inputs.shape[2:] == (32, 32)
 
 
 def test_every_face_has_every_letter():
@@ -114,7 +115,7 @@ def test_every_face_has_every_letter():
 
 
 def test_a_letter_is_held_out_in_all_faces_and_fits_its_image():
-    data = read_packaged("dejavu", (32, 32))
+    data = read_raw("dejavu", None, (32, 32))
     assert data.inputs.shape == (12 * 243, 1, 32, 32)
     held = data.valid.reshape(12, 243)
     assert (held == held[0]).all()
@@ -139,4 +140,4 @@ def test_the_versions_of_the_packages_are_the_fingerprint():
 def test_without_statsmodels_the_extra_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "statsmodels", None)
     with pytest.raises(UserError, match=rf"{name} comes with statsmodels.*lrsuggest\[confirm\]"):
-        read_packaged(name, ())
+        read_raw(name, None, ())

@@ -11,7 +11,7 @@ from test_walk import classes, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, open_mask, pixels
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.synthetic import write_street
 
 SIZE = (12, 18)

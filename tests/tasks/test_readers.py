@@ -8,9 +8,9 @@ from PIL import Image
 
 from lrsuggest.errors import UserError
 from lrsuggest.files import atomic
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.images import read_camvid, read_digits
 from lrsuggest.tasks.data.readers.points import project, read_biwi, read_face_landmarks
-from lrsuggest.tasks.data.readers.registry import read
 from lrsuggest.tasks.data.readers.synthetic import CODES, write_street
 from lrsuggest.tasks.data.resident import Resident, cached
 

@@ -17,7 +17,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
 from lrsuggest.tasks.data.catalog import fingerprint
 from lrsuggest.tasks.data.pictures import open_binary, open_mask
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 CELLS = np.array([[0, 1, 1], [1, 0, 0]], bool)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import damage, need, write_tgz
+from helpers import damage, need, read_raw, readers_of, write_tgz
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers.registry import read
-from lrsuggest.tasks.data.readers.tables import read_movielens, read_table, tables
+from lrsuggest.tasks.data.readers.all import read
+from lrsuggest.tasks.data.readers.tables import read_movielens
 
 WHERE = {
     "california": "tables/california_housing.csv", "diamonds": "tables/diamonds.csv",
@@ -30,7 +30,7 @@ def test_a_table_is_read_whole_and_scaled_by_its_training_rows(request, name):
     folder = None
     if name in WHERE:
         folder = need(request.getfixturevalue("data_root"), WHERE[name]).parent
-    data = read_table(name, folder)
+    data = read_raw(name, folder)
     rows, columns, classes = FACTS[name]
     assert data.inputs.shape == (rows, columns)
     assert data.inputs.dtype == np.float32
@@ -52,31 +52,31 @@ def test_a_table_is_read_whole_and_scaled_by_its_training_rows(request, name):
 
 
 def test_every_table_is_tested():
-    assert set(tables()) == set(FACTS)
+    assert readers_of("tables") == {*FACTS, "movielens"}
 
 
 def test_the_facts_of_the_tables(data_root):
-    house = read_table("california", need(data_root, WHERE["california"]).parent)
+    house = read_raw("california", need(data_root, WHERE["california"]).parent)
     values = np.unique(house.inputs[:, 8], return_counts=True)
     assert values[1].tolist() == [20_433, 207], "a column of its own marks the 207 gaps"
     assert (house.targets.min(), house.targets.max()) == pytest.approx((0.14999, 5.00001))
-    abalone = read_table("abalone", need(data_root, WHERE["abalone"]).parent)
+    abalone = read_raw("abalone", need(data_root, WHERE["abalone"]).parent)
     assert (abalone.targets[0, 0], abalone.targets.min(), abalone.targets.max()) == (15, 1, 29)
     np.testing.assert_array_equal(abalone.inputs[:, 7:].sum(1), 1)  # M, F or I
-    mammography = read_table("mammography", need(data_root, WHERE["mammography"]).parent)
+    mammography = read_raw("mammography", need(data_root, WHERE["mammography"]).parent)
     assert mammography.classes == ("-1", "1")
     assert int((mammography.targets == 1).sum()) == 260
-    adult = read_table("adult", need(data_root, WHERE["adult"]).parent)
+    adult = read_raw("adult", need(data_root, WHERE["adult"]).parent)
     assert adult.classes == ("<50k", ">=50k")
     assert (adult.targets == 1).mean() == pytest.approx(0.2408, abs=1e-3)
-    diamonds = read_table("diamonds", need(data_root, WHERE["diamonds"]).parent)
+    diamonds = read_raw("diamonds", need(data_root, WHERE["diamonds"]).parent)
     assert np.exp(diamonds.targets[0, 0]) == pytest.approx(326, rel=1e-5)
 
 
 def test_what_is_packaged_keeps_its_names():
-    assert read_table("breast_cancer", None).classes == ("malignant", "benign")[::-1]
-    assert read_table("wine", None).classes == ("class_0", "class_1", "class_2")
-    diabetes = read_table("diabetes", None)
+    assert read_raw("breast_cancer", None).classes == ("malignant", "benign")[::-1]
+    assert read_raw("wine", None).classes == ("class_0", "class_1", "class_2")
+    diabetes = read_raw("diabetes", None)
     assert (diabetes.targets.min(), diabetes.targets.max()) == (25, 346)
 
 
@@ -97,7 +97,7 @@ def houses(folder, change=lambda frame: frame, n=200):
 
 
 def test_a_gap_is_filled_with_the_median_and_marked(tmp_path):
-    data = read_table("california", houses(tmp_path))
+    data = read_raw("california", houses(tmp_path))
     gap = np.arange(200) % 10 == 0
     income, bedrooms, marked, inland, bay = data.inputs.T
     assert np.isfinite(data.inputs).all()
@@ -110,14 +110,14 @@ def test_a_gap_is_filled_with_the_median_and_marked(tmp_path):
 
 
 def test_validation_rows_move_nothing_but_themselves(tmp_path):
-    before = read_table("california", houses(tmp_path / "a"))
+    before = read_raw("california", houses(tmp_path / "a"))
 
     def spoil(frame):
         income = frame.median_income.where(~before.valid, 1e6)
         sea = frame.ocean_proximity.where(~before.valid, "ISLAND")
         return frame.assign(median_income=income, ocean_proximity=sea)
 
-    after = read_table("california", houses(tmp_path / "b", spoil))
+    after = read_raw("california", houses(tmp_path / "b", spoil))
     np.testing.assert_array_equal(after.valid, before.valid)
     np.testing.assert_array_equal(after.inputs[~after.valid], before.inputs[~after.valid])
     assert (after.inputs[after.valid, 0] > 1e3).all()
@@ -134,7 +134,7 @@ def test_a_table_without_a_header_keeps_its_first_row(tmp_path):
     assert flags == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
     cells = [f"{i},{i % 7},0,0,0,{i % 3},'{'-1' if i % 4 else '1'}'" for i in range(60)]
     (tmp_path / "mammography.csv").write_text("\n".join(cells))
-    data = read_table("mammography", tmp_path)
+    data = read_raw("mammography", tmp_path)
     assert data.classes == ("-1", "1")
     assert data.targets.tolist() == [int(i % 4 == 0) for i in range(60)]
 
@@ -152,7 +152,7 @@ def adult(path):
 
 def test_an_archive_is_read_where_it_lies(tmp_path):
     adult(tmp_path)
-    data = read_table("adult", tmp_path)
+    data = read_raw("adult", tmp_path)
     assert data.classes == ("<50k", ">=50k")
     assert data.inputs.shape == (400, 4)
     assert [p.name for p in tmp_path.iterdir()] == ["adult_sample.tgz"]
@@ -162,7 +162,7 @@ def test_an_archive_is_read_where_it_lies(tmp_path):
 def test_a_damaged_archive_is_one_sentence(tmp_path, how):
     damage(adult(tmp_path), how)
     with pytest.raises(UserError, match=r"adult_sample\.tgz (is damaged|is missing|holds no)"):
-        read_table("adult", tmp_path)
+        read_raw("adult", tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00x,y", b'a,b\n"1,2\n', b"a,b\n1,2\n"])
@@ -174,15 +174,15 @@ def test_a_damaged_table_is_one_sentence(tmp_path, name, content):
     elif content is not None:
         file.write_bytes(content)
     with pytest.raises(UserError, match=file.name):
-        read_table(name, tmp_path)
+        read_raw(name, tmp_path)
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
     write_tgz(tmp_path / "adult_sample.tgz", {"other.csv": b"a,b\n1,2\n"})
     with pytest.raises(UserError, match=r"adult_sample\.tgz holds no adult\.csv"):
-        read_table("adult", tmp_path)
-    with pytest.raises(UserError, match=r"abalone\.csv needs a folder"):
-        read_table("abalone", None)
+        read_raw("adult", tmp_path)
+    with pytest.raises(UserError, match="the reader abalone needs a folder; give --data"):
+        read("abalone", None, ())
 
 
 def test_ratings_are_read_whole_in_their_own_split(data_root):

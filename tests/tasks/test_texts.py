@@ -7,18 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import damage, need, write_tgz
+from helpers import damage, need, read_raw, readers_of, write_tgz
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.texts import (
     PAD,
     UNKNOWN,
-    labelled,
     read_human_numbers,
-    read_labelled,
     read_shakespeare,
 )
 
@@ -37,7 +35,7 @@ def quietly(done, of):
 )
 def test_labelled_texts_are_read_whole(data_root, name, where, length, train, valid, classes):
     need(data_root, "text")
-    data = read_labelled(name, need(data_root, where), length)
+    data = read_raw(name, need(data_root, where), (length,))
     assert data.inputs.shape == (len(data.targets), length)
     assert (data.inputs.dtype, data.targets.dtype) == (np.int64, np.int64)
     assert len(data.classes) == classes
@@ -62,7 +60,7 @@ def test_the_course_s_layout_of_the_reviews_reads_as_the_other(data_root, tmp_pa
     whole = pd.concat(parts).set_axis(["label", "text"], axis=1)
     whole["is_valid"] = np.arange(len(whole)) >= len(parts[0])
     whole.to_csv(tmp_path / "texts.csv", index=False)
-    data, same = read_labelled("imdb", tmp_path, 60), read_labelled("imdb", folder, 60)
+    data, same = read_raw("imdb", tmp_path, (60,)), read_raw("imdb", folder, (60,))
     for mine, theirs in ((data.inputs, same.inputs), (data.targets, same.targets),
                          (data.valid, same.valid)):  # fmt: skip
         np.testing.assert_array_equal(mine, theirs)
@@ -70,7 +68,8 @@ def test_the_course_s_layout_of_the_reviews_reads_as_the_other(data_root, tmp_pa
 
 
 def test_every_labelled_text_is_tested():
-    assert set(labelled()) == {"trec", "mr_polarity", "imdb"}
+    running = {"shakespeare", "human_numbers"}
+    assert readers_of("texts") == running | {"trec", "mr_polarity", "imdb"}
 
 
 def trec(folder, train, test):
@@ -91,13 +90,13 @@ def test_words_are_numbered_by_the_training_texts_alone(tmp_path):
     assert data.classes == ("0", "3")
     assert data.targets.tolist() == [0, 1, 1, 0]
     assert data.valid.tolist() == [False, False, True, True]
-    assert read_labelled("trec", tmp_path, 2).inputs[1].tolist() == data.inputs[1, :2].tolist()
+    assert read_raw("trec", tmp_path, (2,)).inputs[1].tolist() == data.inputs[1, :2].tolist()
 
 
 def test_only_the_commonest_words_are_kept(tmp_path):
     words = [f"w{i}" for i in range(9000)]
     trec(tmp_path, ["0 " + " ".join(words), "1 " + " ".join(words[:500])], ["0 w0"])
-    data = read_labelled("trec", tmp_path, 9000)
+    data = read_raw("trec", tmp_path, (9000,))
     assert data.inputs.max() == 7999
     assert (data.inputs[0] == UNKNOWN).sum() == 9000 - 7998
     assert data.inputs[1, :500].min() >= 2
@@ -107,7 +106,7 @@ def test_only_the_commonest_words_are_kept(tmp_path):
 def test_reviews_in_columns_keep_their_commas(tmp_path):
     (tmp_path / "train.csv").write_text('0,"bad, very bad"\n1,good\n')
     (tmp_path / "valid.csv").write_text("1,good\n")
-    data = read_labelled("imdb", tmp_path, 4)
+    data = read_raw("imdb", tmp_path, (4,))
     bad, comma, very, again = data.inputs[0]
     assert bad == again == 2
     assert len({bad, comma, very}) == 3
@@ -153,7 +152,7 @@ def test_missing_or_damaged_texts_are_named(tmp_path, name, files, says):
 
 def test_shakespeare_is_read_by_characters(data_root):
     path = need(data_root, "text/tinyshakespeare.txt")
-    data = read_shakespeare(path.parent, 48)
+    data = read_shakespeare(path.parent, (48,))
     text = path.read_text()
     assert len(data.classes) == 65
     assert data.inputs.shape == data.targets.shape
@@ -166,7 +165,7 @@ def test_shakespeare_is_read_by_characters(data_root):
 
 
 def test_numbers_are_read_by_words(data_root):
-    data = read_human_numbers(need(data_root, "archives/human_numbers.tgz"), 24)
+    data = read_human_numbers(need(data_root, "archives/human_numbers.tgz"), (24,))
     assert len(data.classes) == 30  # 27 words, "hundred", "thousand" and the full stop
     said = " ".join(data.classes[i] for i in data.inputs[0])
     assert said.startswith("one . two . three . four . five .")
@@ -178,7 +177,7 @@ def test_numbers_are_read_by_words(data_root):
 def test_the_target_of_a_token_is_the_next_one(text, length):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tinyshakespeare.txt").write_text(text)
-        data = read_shakespeare(Path(folder), length)
+        data = read_shakespeare(Path(folder), (length,))
     assert data.inputs.shape[1] == length
     for held in (False, True):
         inputs, targets = data.inputs[data.valid == held], data.targets[data.valid == held]
@@ -190,7 +189,7 @@ def test_the_target_of_a_token_is_the_next_one(text, length):
 
 def test_validation_tokens_never_seen_in_training_are_left_out(tmp_path):
     (tmp_path / "tinyshakespeare.txt").write_text("ab" * 45 + "aZbZaZbZaZ")
-    data = read_shakespeare(tmp_path, 2)
+    data = read_shakespeare(tmp_path, (2,))
     assert data.classes == ("a", "b")
     assert data.inputs[data.valid].tolist() == [[0, 1], [0, 1]]
     assert data.targets[data.valid].tolist() == [[1, 0], [1, 0]]
@@ -212,11 +211,11 @@ def test_an_archive_of_words_is_read_where_it_lies(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["n.tgz"]
     write_tgz(tmp_path / "n.tgz", {"train.txt": b"one"})
     with pytest.raises(UserError, match=r"n\.tgz must hold train\.txt and valid\.txt"):
-        read_human_numbers(tmp_path / "n.tgz", 3)
+        read_human_numbers(tmp_path / "n.tgz", (3,))
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "text", "missing"])
 def test_a_damaged_archive_is_one_sentence(tmp_path, how):
     path = damage(numbers(tmp_path / "n.tgz"), how)
     with pytest.raises(UserError, match=re.escape(f"{path} is damaged")):
-        read_human_numbers(path, 3)
+        read_human_numbers(path, (3,))

@@ -16,7 +16,7 @@ from PIL import Image
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import data_root as root_of
 from lrsuggest.tasks.data.catalog import dataset, datasets, fingerprint, locate
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.synthetic import write_street
 from lrsuggest.tasks.data.sources import contents
 from lrsuggest.tasks.data.walk import walk

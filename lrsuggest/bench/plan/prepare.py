@@ -15,7 +15,7 @@ from rich.progress import (
 from lrsuggest.bench.jobs.store import writing
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import Dataset, fingerprint, locate
-from lrsuggest.tasks.data.readers.registry import read
+from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.synthetic import write_street
 from lrsuggest.tasks.data.resident import Resident, Split, cached
 

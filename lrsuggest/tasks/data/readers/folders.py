@@ -8,6 +8,7 @@ import numpy as np
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import pixels
+from lrsuggest.tasks.data.readers.registry import PICTURES, reader
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.sources import Files, Progress, no_progress, shown
 from lrsuggest.tasks.data.walk import subfolders
@@ -17,6 +18,7 @@ _VALID = {"valid", "val", "validation", "test", "testing"}
 _TILES = 2  # a side of an ISBI image is cut in so many, for there are only 30 images
 
 
+@reader("folders", size=PICTURES)
 def read_folders(
     source: Path, size: Size, progress: Progress = no_progress, *, mode: str = "RGB"
 ) -> Resident:
@@ -108,6 +110,13 @@ def _check_classes(
         )
 
 
+@reader("grey_folders", size=PICTURES)
+def read_grey_folders(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
+    """Read `read_folders`' layout as brightness alone."""
+    return read_folders(source, size, progress, mode="L")
+
+
+@reader("isbi", size=PICTURES)
 def read_isbi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read ISBI's membranes: train/image and train/label, cut into quarters of `size`.
 

@@ -9,10 +9,12 @@ from PIL import Image
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import pixels
+from lrsuggest.tasks.data.readers.registry import PICTURES, reader
 from lrsuggest.tasks.data.resident import Resident, Size, Split
 from lrsuggest.tasks.data.sources import Files, Progress, no_progress
 
 
+@reader("camvid", size=PICTURES, splits=("valid", "test"))
 def read_camvid(
     folder: Path, size: Size, progress: Progress = no_progress, split: Split = "valid"
 ) -> Resident:
@@ -59,6 +61,7 @@ def _listed(files: Files, name: str) -> set[str]:
     return {frame for frame in found.values() if frame is not None}
 
 
+@reader("camvid_tiny", size=PICTURES)
 def read_camvid_tiny(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read the course's sample of CamVid, from its .tgz or unpacked: images/, labels/, codes.txt.
 
@@ -140,6 +143,7 @@ def _segmented(
     return Resident(images, masks, valid, codes)
 
 
+@reader("digits", size=PICTURES, source=False)
 def read_digits(folder: Path | None, size: Size, progress: Progress = no_progress) -> Resident:
     """Read scikit-learn's 1,797 digits; the last fifth, by other writers, is for validation.
 

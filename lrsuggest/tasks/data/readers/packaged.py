@@ -4,7 +4,6 @@
 """
 
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import pixels
+from lrsuggest.tasks.data.readers.registry import PICTURES, TEXTS, reader
 from lrsuggest.tasks.data.readers.tables import random_fifth, standardised
 from lrsuggest.tasks.data.readers.texts import numbered, running
 from lrsuggest.tasks.data.resident import Resident, Size
+from lrsuggest.tasks.data.sources import Progress, no_progress
 
 _YEAR, _QUARTER = 52, 13  # weeks
 _PATCH = 16  # pixels of a photograph
@@ -42,20 +43,23 @@ def _statsmodels(name: str) -> pd.DataFrame:
     return pd.DataFrame(table.load_pandas().data)
 
 
-def _randhie(size: Size) -> Resident:
+@reader("randhie", source=False)
+def _randhie(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """A person's visits to a doctor in a year, as they are: 0 to 77."""
     frame = _statsmodels("randhie")
     return standardised(frame.assign(target=frame.pop("mdvis").astype(float)))
 
 
-def _fair(size: Size) -> Resident:
+@reader("fair", source=False)
+def _fair(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """Whether the person told of any affair."""
     frame = _statsmodels("fair")
     told = np.where(frame.pop("affairs") > 0, "some", "none")
     return standardised(frame.assign(target=told))
 
 
-def _co2(size: Size) -> Resident:
+@reader("co2", source=False)
+def _co2(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """The change over the next quarter from the last year's weeks, both against this week.
 
     Gaps are filled linearly. Changes that end in the last fifth of the weeks are for validation.
@@ -67,7 +71,8 @@ def _co2(size: Size) -> Resident:
     return standardised(frame, now + _QUARTER >= len(ppm) * 4 // 5)
 
 
-def _unicode_names(size: Size) -> Resident:
+@reader("unicode_names", size=TEXTS, source=False)
+def _unicode_names(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """Names of Unicode's characters, and their general category.
 
     Names that only repeat the character's number, or spell a Hangul syllable, are left out.
@@ -81,7 +86,8 @@ def _unicode_names(size: Size) -> Resident:
     return numbered(names, categories, random_fifth(len(names)), size[0])
 
 
-def _python_manual(size: Size) -> Resident:
+@reader("python_manual", size=TEXTS, source=False)
+def _python_manual(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """The chapters of Python's manual that help() shows, by characters; the last tenth is held."""
     from pydoc_data.topics import topics
 
@@ -90,7 +96,8 @@ def _python_manual(size: Size) -> Resident:
     return running(text[:cut], text[cut:], size[0])
 
 
-def _photographs(size: Size) -> Resident:
+@reader("photographs", size=PICTURES, source=False)
+def _photographs(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """Patches of scikit-learn's two photographs, 16x16 pixels each, and which one they are of."""
     from sklearn.datasets import load_sample_image
 
@@ -119,7 +126,8 @@ def faces() -> dict[str, Path]:
     return {name: folder / f"{name}.ttf" for name in names}
 
 
-def _dejavu(size: Size) -> Resident:
+@reader("dejavu", size=PICTURES, source=False)
+def _dejavu(source: None, size: Size, progress: Progress = no_progress) -> Resident:
     """Letters in DejaVu's twelve faces, and which face; a fifth of the letters is for validation.
 
     White on black, in the middle of the image, the em three quarters of its height.
@@ -140,27 +148,3 @@ def _dejavu(size: Size) -> Resident:
 def _classes(images: NDArray[np.uint8], labels: list[str], valid: NDArray[np.bool_]) -> Resident:
     classes, codes = np.unique(labels, return_inverse=True)
     return Resident(images, codes.astype(np.int64), valid, tuple(classes.tolist()))
-
-
-_PACKAGED: dict[str, Callable[[Size], Resident]] = {
-    "randhie": _randhie, "fair": _fair, "co2": _co2, "unicode_names": _unicode_names,
-    "python_manual": _python_manual, "photographs": _photographs, "dejavu": _dejavu,
-}  # fmt: skip
-
-
-def read_packaged(name: str, size: Size) -> Resident:
-    """Read a dataset by its reader's name, always in the same split.
-
-    Args:
-        name: one of `packaged()`.
-        size: (height, width) of images, (tokens,) of texts, () of tables.
-
-    Raises:
-        UserError: the package that it comes with is not installed.
-    """
-    return _PACKAGED[name](size)
-
-
-def packaged() -> tuple[str, ...]:
-    """Return the names of the readers."""
-    return tuple(_PACKAGED)

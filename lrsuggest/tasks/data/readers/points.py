@@ -10,6 +10,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.tabular import number
 from lrsuggest.tasks.data.pictures import pixels
 from lrsuggest.tasks.data.readers.frames import read_cells
+from lrsuggest.tasks.data.readers.registry import PICTURES, reader
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.sources import Files, Progress, no_progress
 
@@ -30,6 +31,7 @@ def _mirror_68() -> tuple[int, ...]:
     return tuple(swap)
 
 
+@reader("face_landmarks", size=PICTURES)
 def read_face_landmarks(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read images/ and landmarks.csv: file, person, valid, then x and y of 68 points in pixels.
 
@@ -113,6 +115,7 @@ def _head_centre(files: Files, frame: str) -> NDArray[np.float64]:
     raise UserError(f"{files[frame]} has no pose; put {files[text].name} beside it")
 
 
+@reader("biwi", size=PICTURES)
 def read_biwi(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read the BIWI Kinect head poses: the projected centre of the head is the point.
 

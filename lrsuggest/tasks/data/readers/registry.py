@@ -1,94 +1,57 @@
-"""One reader per on-disk layout: a folder and a size in, resident arrays out."""
+"""Readers by the name that datasets.toml gives them: a dataset's files in, resident arrays out.
+
+A newcomer is one function with `reader` above it, in a module that all.py names.
+"""
 
 from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple, ParamSpec
 
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.readers.folders import read_folders, read_isbi
-from lrsuggest.tasks.data.readers.images import read_camvid, read_camvid_tiny, read_digits
-from lrsuggest.tasks.data.readers.packaged import packaged, read_packaged
-from lrsuggest.tasks.data.readers.points import read_biwi, read_face_landmarks
-from lrsuggest.tasks.data.readers.tables import read_movielens, read_table, tables
-from lrsuggest.tasks.data.readers.texts import (
-    labelled,
-    read_human_numbers,
-    read_labelled,
-    read_shakespeare,
-)
-from lrsuggest.tasks.data.resident import Resident, Size, Split
-from lrsuggest.tasks.data.sources import Progress
+from lrsuggest.tasks.data.resident import Resident, Split
+
+P = ParamSpec("P")
+PICTURES, TEXTS = 2, 1  # how many numbers a size has: height and width, or tokens
 
 
-def read(
-    reader: str, source: Path | None, size: Size, progress: Progress, split: Split = "valid"
-) -> Resident:
-    """Read a dataset with the reader that datasets.toml names, from its folder or archive.
+class Reader(NamedTuple):
+    """A reader as it was registered.
 
-    With split "test" the examples marked `valid` are those of a test split, which few have.
+    Attributes:
+        name: as datasets.toml has it.
+        read: called with the source, a size and what is told of the progress; where there are
+            several splits with the split too.
+        size: how many numbers its sizes have; None for any, of which it takes no notice.
+        source: whether it needs a folder or an archive.
+        splits: those it knows of beside the training data.
+    """
+
+    name: str
+    read: Callable[..., Resident]
+    size: int | None
+    source: bool
+    splits: tuple[Split, ...]
+
+
+READERS: dict[str, Reader] = {}
+
+
+def reader(
+    name: str,
+    *,
+    size: int | None = None,
+    source: bool = True,
+    splits: tuple[Split, ...] = ("valid",),
+) -> Callable[[Callable[P, Resident]], Callable[P, Resident]]:
+    """Register the decorated function as a reader; the arguments are as in `Reader`.
 
     Raises:
-        UserError: there is no such reader, or the data are not as it expects.
+        UserError: another reader has that name.
     """
-    if split == "test" and reader != "camvid":
-        raise UserError(f"the reader {reader} knows of no test split; ask for valid")
-    _check_size(reader, size)
-    data = _read(reader, source, size, progress, split)
-    if data.valid.all() or not data.valid.any():
-        lacking = "training" if data.valid.all() else "validation"
-        raise UserError(f"{source} leaves nothing for {lacking}; mend its list of valid examples")
-    if data.targets.ndim == 1 and len(data.classes) == 1:
-        raise UserError(
-            f"{source or reader} has one class only, {data.classes[0]!r}; classification needs two"
-        )
-    for what, values in (("inputs", data.inputs), ("targets", data.targets)):
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise UserError(f"the {what} of {source or reader} are not all finite; mend its files")
-    return data
 
+    def register(read: Callable[P, Resident]) -> Callable[P, Resident]:
+        if name in READERS:
+            raise UserError(f"there is a reader {name!r} already; choose another name")
+        READERS[name] = Reader(name, read, size, source, splits)
+        return read
 
-def _check_size(reader: str, size: Size) -> None:
-    """Refuse a size of which the reader could not take its height and width, or its length."""
-    texts = reader in labelled() or reader in _RUNNING
-    pictures = reader in _IMAGES or reader in ("camvid", "grey_folders", "digits")
-    if (texts and len(size) != 1) or (pictures and len(size) != 2):
-        wanted = "[[length]] in tokens" if texts else "[[height, width]] in pixels"
-        raise UserError(
-            f"the reader {reader} needs sizes = {wanted}; the suite gives {list(size) or 'none'}"
-        )
-
-
-def _read(
-    reader: str, source: Path | None, size: Size, progress: Progress, split: Split
-) -> Resident:
-    if reader == "digits":
-        return read_digits(source, size, progress)
-    if reader in packaged():
-        return read_packaged(reader, size)
-    if reader in tables():
-        return read_table(reader, source)
-    if source is None:
-        raise UserError(f"the reader {reader} needs a folder")
-    if reader in labelled():
-        return read_labelled(reader, source, size[0])
-    if reader == "movielens":
-        return read_movielens(source)
-    if reader in _RUNNING:
-        return _RUNNING[reader](source, size[0])
-    if reader == "grey_folders":
-        return read_folders(source, size, progress, mode="L")
-    if reader == "camvid":
-        return read_camvid(source, size, progress, split)
-    if reader in _IMAGES:
-        return _IMAGES[reader](source, size, progress)
-    known = ("camvid", *_IMAGES, "grey_folders", *_RUNNING, *labelled(), *tables(), *packaged(),
-             "movielens", "digits")  # fmt: skip
-    raise UserError(f"there is no reader {reader!r}; use {', '.join(known)}")
-
-
-_IMAGES: dict[str, Callable[[Path, Size, Progress], Resident]] = {
-    "face_landmarks": read_face_landmarks, "biwi": read_biwi,
-    "folders": read_folders, "isbi": read_isbi, "camvid_tiny": read_camvid_tiny,
-}  # fmt: skip
-_RUNNING = {"shakespeare": read_shakespeare, "human_numbers": read_human_numbers}
+    return register

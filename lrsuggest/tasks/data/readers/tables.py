@@ -10,41 +10,60 @@ from numpy.typing import NDArray
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers.frames import column, features, labels, numbers, read_cells
-from lrsuggest.tasks.data.resident import Resident
-from lrsuggest.tasks.data.sources import contents
+from lrsuggest.tasks.data.readers.registry import reader
+from lrsuggest.tasks.data.resident import Resident, Size
+from lrsuggest.tasks.data.sources import Progress, contents, no_progress
 
 _VALID_SHARE = 0.2
 _ABALONE = ["sex", "length", "diameter", "height", "whole", "shucked", "viscera", "shell", "rings"]
 
 
-def _california(folder: Path | None) -> pd.DataFrame:
-    path = _file(folder, "california_housing.csv")
+def _table(name: str) -> Callable[[Callable[[Path], pd.DataFrame]], Callable[[Path], pd.DataFrame]]:
+    """Register what reads a folder's table as a reader; a random fifth of the rows validates."""
+
+    def register(find: Callable[[Path], pd.DataFrame]) -> Callable[[Path], pd.DataFrame]:
+        @reader(name)
+        def read(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
+            return standardised(find(source))
+
+        return find
+
+    return register
+
+
+@_table("california")
+def _california(folder: Path) -> pd.DataFrame:
+    path = folder / "california_housing.csv"
     return _regression(path, read_cells(path), "median_house_value", 1e5)  # in 100,000 dollars
 
 
-def _diamonds(folder: Path | None) -> pd.DataFrame:
-    path = _file(folder, "diamonds.csv")
+@_table("diamonds")
+def _diamonds(folder: Path) -> pd.DataFrame:
+    path = folder / "diamonds.csv"
     cells = read_cells(path)
     price = numbers(cells, "price", path, above=0)  # for its logarithm
     return _with_target(path, cells, "price", np.log(price))
 
 
-def _abalone(folder: Path | None) -> pd.DataFrame:
-    path = _file(folder, "abalone.csv")
+@_table("abalone")
+def _abalone(folder: Path) -> pd.DataFrame:
+    path = folder / "abalone.csv"
     cells = read_cells(path, names=_ABALONE)
     cells["sex"] = cells["sex"].str.upper()  # M, F and I
     return _regression(path, cells, "rings")  # as it is: 1 to 29 rings
 
 
-def _mammography(folder: Path | None) -> pd.DataFrame:
-    path = _file(folder, "mammography.csv")
+@_table("mammography")
+def _mammography(folder: Path) -> pd.DataFrame:
+    path = folder / "mammography.csv"
     cells = read_cells(path, names=[str(k) for k in range(7)])
     cells["6"] = cells["6"].str.strip("'").str.strip()
     return _with_target(path, cells, "6", labels(cells, "6", path))
 
 
-def _adult(folder: Path | None) -> pd.DataFrame:
-    archive = _file(folder, "adult_sample.tgz")
+@_table("adult")
+def _adult(folder: Path) -> pd.DataFrame:
+    archive = folder / "adult_sample.tgz"
     found = dict(contents(archive))
     if "adult.csv" not in found:
         raise UserError(f"{archive} holds no adult.csv; fetch it again")
@@ -62,51 +81,27 @@ def _with_target(path: Path, cells: pd.DataFrame, name: str, target: Any) -> pd.
     return features(others, path).assign(target=target)
 
 
-def _packaged(name: str) -> Callable[[Path | None], pd.DataFrame]:
-    """A table that scikit-learn's wheel carries."""
+def _register_packaged(name: str) -> None:
+    """Register a table that scikit-learn's wheel carries."""
 
-    def read(folder: Path | None) -> pd.DataFrame:
+    @reader(name, source=False)
+    def read(source: Path | None, size: Size, progress: Progress = no_progress) -> Resident:
         from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{name}")(as_frame=True)
         frame = bunch.frame
         if hasattr(bunch, "target_names"):
             frame["target"] = np.asarray(bunch.target_names)[frame["target"]]
-        return pd.DataFrame(frame)
-
-    return read
+        return standardised(pd.DataFrame(frame))
 
 
-def _file(folder: Path | None, name: str) -> Path:
-    if folder is None:
-        raise UserError(f"{name} needs a folder; give --data")
-    return folder / name
-
-
-_TABLES: dict[str, Callable[[Path | None], pd.DataFrame]] = {
-    "california": _california,
-    "diamonds": _diamonds,
-    "abalone": _abalone,
-    "mammography": _mammography,
-    "adult": _adult,
-    "breast_cancer": _packaged("breast_cancer"),
-    "diabetes": _packaged("diabetes"),
-    "wine": _packaged("wine"),
-}
+for _name in ("breast_cancer", "diabetes", "wine"):
+    _register_packaged(_name)
 
 
 def random_fifth(n: int) -> NDArray[np.bool_]:
     """Choose about a fifth of n examples for validation, always the same."""
     return np.random.default_rng(0).random(n) < _VALID_SHARE
-
-
-def read_table(name: str, folder: Path | None) -> Resident:
-    """Read a table by its reader's name; a random fifth of the rows is for validation.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    return standardised(_TABLES[name](folder))
 
 
 def standardised(frame: pd.DataFrame, valid: NDArray[np.bool_] | None = None) -> Resident:
@@ -151,7 +146,8 @@ def standardised(frame: pd.DataFrame, valid: NDArray[np.bool_] | None = None) ->
     return Resident(rows, codes.astype(np.int64), valid, tuple(classes.tolist()))
 
 
-def read_movielens(folder: Path) -> Resident:
+@reader("movielens")
+def read_movielens(folder: Path, size: Size = (), progress: Progress = no_progress) -> Resident:
     """Read MovieLens 100k's own split: inputs (n, 2) user and film from 0, targets (n, 1) stars.
 
     Raises:
@@ -167,8 +163,3 @@ def read_movielens(folder: Path) -> Resident:
         stars.append(numbers(cells, "rating", path).astype(np.float32)[:, None])
         held.append(np.full(len(cells), valid))
     return Resident(np.concatenate(pairs), np.concatenate(stars), np.concatenate(held))
-
-
-def tables() -> tuple[str, ...]:
-    """Return the names of the tables."""
-    return tuple(_TABLES)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from lrsuggest.decoding import decode
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers.frames import column, labels, read_cells
-from lrsuggest.tasks.data.resident import Resident
-from lrsuggest.tasks.data.sources import Files, lines, read_file
+from lrsuggest.tasks.data.readers.registry import TEXTS, reader
+from lrsuggest.tasks.data.resident import Resident, Size
+from lrsuggest.tasks.data.sources import Files, Progress, lines, no_progress, read_file
 
 PAD, UNKNOWN = 0, 1
 _VOCABULARY = 8000  # commonest words kept, the two above among them
@@ -22,6 +23,24 @@ _WORDS = re.compile(r"\w+|[^\w\s]")
 Labelled = tuple[list[str], list[str], NDArray[np.bool_]]  # texts, labels, valid
 
 
+def _labelled(name: str) -> Callable[[Callable[[Path], Labelled]], Callable[[Path], Labelled]]:
+    """Register what finds texts and labels in a folder as a reader of texts to classify.
+
+    Inputs are (n, length) word numbers, targets (n,) classes. Words are lower case; the commonest
+    of the training texts have numbers from 2, 0 pads and 1 stands for any other word.
+    """
+
+    def register(find: Callable[[Path], Labelled]) -> Callable[[Path], Labelled]:
+        @reader(name, size=TEXTS)
+        def read(source: Path, size: Size, progress: Progress = no_progress) -> Resident:
+            return numbered(*find(source), size[0])
+
+        return find
+
+    return register
+
+
+@_labelled("mr_polarity")
 def _mr_polarity(folder: Path) -> Labelled:
     """Pang and Lee's snippets, latin-1; a random fifth is for validation."""
     negative = lines(folder / "rt-polarity.neg", "latin-1")
@@ -31,6 +50,7 @@ def _mr_polarity(folder: Path) -> Labelled:
     return negative + positive, labels, valid
 
 
+@_labelled("imdb")
 def _imdb(folder: Path) -> Labelled:
     """Columns label and text in train.csv and valid.csv, or in texts.csv with is_valid beside.
 
@@ -62,6 +82,7 @@ def _reviews(path: Path, names: tuple[str, str] | None) -> pd.DataFrame:
     return cells.assign(text=cells[column(cells, "text", path)], label=labels(cells, "label", path))
 
 
+@_labelled("trec")
 def _trec(folder: Path) -> Labelled:
     """A label, then tokens, a line; TREC.train.all and TREC.test.all."""
     texts: list[str] = []
@@ -79,13 +100,6 @@ def _trec(folder: Path) -> Labelled:
     return texts, labelled, np.array(valid)
 
 
-_LABELLED: dict[str, Callable[[Path], Labelled]] = {
-    "mr_polarity": _mr_polarity,
-    "imdb": _imdb,
-    "trec": _trec,
-}
-
-
 def _encode(
     texts: Sequence[Sequence[str]], vocabulary: Sequence[str], length: int
 ) -> NDArray[np.int64]:
@@ -96,18 +110,6 @@ def _encode(
         known = [number.get(word, UNKNOWN) for word in words[:length]]
         row[: len(known)] = known
     return ids
-
-
-def read_labelled(name: str, folder: Path, length: int) -> Resident:
-    """Read texts to classify: inputs (n, length) word numbers, targets (n,) classes.
-
-    Words are lower case; the commonest of the training texts have numbers from 2, 0 pads and 1
-    stands for any other word.
-
-    Raises:
-        UserError: a file is missing or damaged.
-    """
-    return numbered(*_LABELLED[name](folder), length)
 
 
 def numbered(
@@ -140,7 +142,8 @@ def running(train: Sequence[str], valid: Sequence[str], length: int) -> Resident
     return Resident(inputs, targets, np.arange(len(inputs)) >= len(parts[0][0]), tuple(known))
 
 
-def read_shakespeare(folder: Path, length: int) -> Resident:
+@reader("shakespeare", size=TEXTS)
+def read_shakespeare(folder: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read tinyshakespeare.txt by characters; the last tenth is for validation.
 
     Inputs and targets are (n, length), the target the character after; classes are the characters.
@@ -151,10 +154,11 @@ def read_shakespeare(folder: Path, length: int) -> Resident:
     path = folder / "tinyshakespeare.txt"
     text = decode(read_file(path), path, "restore it")
     cut = len(text) * 9 // 10
-    return running(text[:cut], text[cut:], length)
+    return running(text[:cut], text[cut:], size[0])
 
 
-def read_human_numbers(archive: Path, length: int) -> Resident:
+@reader("human_numbers", size=TEXTS)
+def read_human_numbers(archive: Path, size: Size, progress: Progress = no_progress) -> Resident:
     """Read human_numbers' train.txt and valid.txt by words, as `read_shakespeare` does.
 
     Raises:
@@ -164,9 +168,4 @@ def read_human_numbers(archive: Path, length: int) -> Resident:
     if not {"train.txt", "valid.txt"} <= files.keys():
         raise UserError(f"{archive} must hold train.txt and valid.txt; fetch it again")
     train, valid = (files.text(f"{n}.txt").replace("\n", " . ").split() for n in ("train", "valid"))
-    return running(train, valid, length)
-
-
-def labelled() -> tuple[str, ...]:
-    """Return the names of the labelled texts."""
-    return tuple(_LABELLED)
+    return running(train, valid, size[0])
