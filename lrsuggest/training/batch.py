@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import types
-from collections import UserList, deque
+from collections import OrderedDict, UserList, defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from lrsuggest.training.restore import object_graph
+from lrsuggest.training.restore.attributes import answers, attribute, own
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type)
 _HOLDS = (Mapping, list, tuple, set, frozenset, deque, UserList, types.SimpleNamespace)
@@ -38,8 +39,10 @@ def to_device(batch: Any, device: torch.device) -> Any:
         return _moved_by_itself(batch, device)
     if not _holds(batch):
         return batch
-    if type(batch) in (list, tuple, dict) or hasattr(batch, "_fields"):
+    if type(batch) in (list, tuple, dict):
         return _plain(batch, device)
+    if _needs_hand(batch):
+        return _by_hand(batch, device)
     return _rebuilt(batch, device)
 
 
@@ -79,14 +82,56 @@ def _holds(batch: Any) -> bool:
 
 
 def _plain(batch: Any, device: torch.device) -> Any:
-    """Move the parts of a list, a tuple or a dict of Python's own, or of a named tuple."""
+    """Move the parts of a list, a tuple or a dict of Python's own."""
     if isinstance(batch, dict):
         moved = {key: to_device(value, device) for key, value in batch.items()}
         return batch if all(moved[key] is value for key, value in batch.items()) else moved
     parts = [to_device(part, device) for part in batch]
     if all(new is old for new, old in zip(parts, batch, strict=True)):
         return batch
-    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return type(batch)(parts)
+
+
+def _needs_hand(batch: Any) -> bool:
+    """Say whether a container's own methods are no way to copy it.
+
+    A named tuple may be made by other arguments than its fields, and copying asks an object for
+    methods, to which an AttrDict answers with its items.
+    """
+    kind = type(batch)
+    if isinstance(batch, tuple):
+        return hasattr(kind, "_fields")
+    return isinstance(batch, Mapping | list) and (answers(kind) or own(batch) is batch)
+
+
+def _by_hand(batch: Any, device: torch.device) -> Any:
+    """Return a named tuple, or a container with attributes of its own making, moved."""
+    parts = _parts(batch)
+    moved = {id(part): to_device(part, device) for part in parts}
+    if all(moved[id(part)] is part for part in parts):
+        return batch
+    kind = type(batch)
+    bases: tuple[Any, ...] = (OrderedDict, defaultdict, dict, list, tuple, object)
+    base = next(each for each in bases if issubclass(kind, each))
+    if base is tuple:
+        twin = tuple.__new__(kind, [moved[id(part)] for part in tuple.__iter__(batch)])
+    else:
+        twin = base.__new__(kind)
+    if base is list:
+        list.extend(twin, [moved[id(part)] for part in list.__iter__(batch)])
+    elif isinstance(batch, dict):
+        if isinstance(batch, defaultdict):
+            defaultdict.__init__(twin, batch.default_factory)
+        for key, part in base.items(batch):
+            base.__setitem__(twin, key, moved[id(part)])
+    if own(batch) is batch:
+        object.__setattr__(twin, "__dict__", twin)
+    else:
+        own(twin).update({name: moved[id(part)] for name, part in own(batch).items()})
+    for slot in object_graph.slots(batch):
+        if object_graph.filled(batch, slot):
+            slot.__set__(twin, moved[id(slot.__get__(batch))])
+    return twin
 
 
 def _moved_by_itself(batch: Any, device: torch.device) -> Any:
@@ -94,7 +139,7 @@ def _moved_by_itself(batch: Any, device: torch.device) -> Any:
     held = list(_tensors(batch, set()))
     if held and all(same_device(each.device, device) for each in held):
         return batch
-    if not held and getattr(batch, "device", None) == device:
+    if not held and attribute(batch, "device") == device:
         return batch
     twin = _copied(batch, {id(each): each for each in held})
     try:
@@ -146,6 +191,7 @@ def _survey(batch: Any, device: torch.device, memo: dict[int, Any], met: set[int
             continue
         met.add(id(part))
         itself = isinstance(part, Tensor | PackedSequence) or _moves_itself(part)
+        itself = itself or _needs_hand(part)
         if _holds(part) and not itself:
             found |= _survey(part, device, memo, met)
         else:
@@ -157,11 +203,13 @@ def _survey(batch: Any, device: torch.device, memo: dict[int, Any], met: set[int
 def _parts(batch: Any) -> list[Any]:
     """Return what an object holds: items or values, and attributes."""
     held: list[Any] = []
-    if isinstance(batch, Mapping):
+    if isinstance(batch, dict):  # a person's own `values` may be an item
+        held += object_graph.base_of(batch).values(batch)
+    elif isinstance(batch, Mapping):
         held += batch.values()
     elif isinstance(batch, list | tuple | set | frozenset | deque | UserList):
         held += batch
-    held += getattr(batch, "__dict__", {}).values()
+    held += own(batch).values()
     slots = object_graph.slots(batch)
     return held + [each.__get__(batch) for each in slots if object_graph.filled(batch, each)]
 
@@ -195,8 +243,9 @@ def _count(batch: Any, met: set[int]) -> int | None:
     if isinstance(batch, _PLAIN) or id(batch) in met:
         return None
     met.add(id(batch))
-    if isinstance(getattr(batch, "num_graphs", None), int):
-        return int(batch.num_graphs)
+    graphs = attribute(batch, "num_graphs")
+    if isinstance(graphs, int):
+        return graphs
     parts = _parts(batch)
     if isinstance(batch, list | tuple) and _alike(batch):
         return len(batch)

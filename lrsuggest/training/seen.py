@@ -11,6 +11,7 @@ from lrsuggest.curves.doubts import Seen
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.training.inspection.detection import outside
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.restore.attributes import attribute
 
 
 def seen(learner: Learner, told: str | None) -> Seen:
@@ -50,7 +51,7 @@ def loaded_from(model: nn.Module) -> str | None:
     """
     for module in model.modules():
         config = vars(module).get("config")
-        for name in (vars(module).get("name_or_path"), getattr(config, "_name_or_path", None)):
+        for name in (vars(module).get("name_or_path"), attribute(config, "_name_or_path")):
             if isinstance(name, str) and name:
                 return name
     return None

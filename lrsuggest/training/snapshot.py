@@ -12,14 +12,25 @@ from torch import nn
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.kept import Kept, restore_after
 from lrsuggest.training.restore.object_graph import is_own, walk
-from lrsuggest.training.restore.randomness import Generator
+from lrsuggest.training.restore.randomness import Generator, SeedSequence
 
 
 def generators(learner: Learner) -> list[Any]:
-    """Return every random generator that a learner's model, loss and training data hold."""
-    roots = (learner.model, learner.loss_fn, learner.forward)
-    found = walk(*roots, data=(learner.batches,), closed=learner.closed, skip=learner.also)
-    return [each for each, _ in found if isinstance(each, Generator)]
+    """Return every random generator that a `Snapshot` of a learner puts back."""
+    data = (*learner.data, learner.batches, learner.valid)
+    found = walk(*_roots(learner), data=data, closed=learner.closed, skip=(learner.scaler,))
+    return [each for each, _ in found if isinstance(each, SeedSequence | Generator)]
+
+
+def _roots(learner: Learner) -> tuple[Any, ...]:
+    """Return where what takes part in a training is looked for, but for its examples."""
+    return (
+        learner.model, learner.loss_fn, learner.forward, learner.optimizer,
+        learner.metrics,
+        *learner.also,
+        *([learner] if is_own(type(learner)) else ()),
+        *_hooks_of_all(),
+    )  # fmt: skip
 
 
 def gpu_room(device: torch.device) -> int:
@@ -43,13 +54,8 @@ class Snapshot:
     """
 
     def __init__(self, learner: Learner) -> None:
-        parts = (learner.model, learner.loss_fn, learner.forward, learner.optimizer)
         self._kept = Kept(
-            *parts,
-            learner.metrics,
-            *learner.also,
-            *([learner] if is_own(type(learner)) else ()),
-            *_hooks_of_all(),
+            *_roots(learner),
             data=(*learner.data, learner.batches, learner.valid),
             closed=learner.closed,
             skip=(learner.scaler,),

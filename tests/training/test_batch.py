@@ -76,6 +76,45 @@ class Table(Row, MutableMapping):
         del self._held[key]
 
 
+class DotDict(dict):
+    """As on Stack Overflow: it has every attribute that it is asked for."""
+
+    __getattr__ = dict.get
+    __setattr__ = dict.__setitem__
+
+
+class ItsOwnDict(dict):
+    def __init__(self, *held, **named):
+        super().__init__(*held, **named)
+        self.__dict__ = self
+
+
+class Answering(dict):
+    """It raises a KeyError for what it has not, and has an attribute beside."""
+
+    tag = None
+
+    def __getattr__(self, name):
+        return self[name]
+
+
+class Asked(UserDict):
+    def __getattr__(self, name):
+        return self.data[name]
+
+
+class Doubled(Pair):
+    """Made by one argument, with an attribute."""
+
+    def __new__(cls, x):
+        return super().__new__(cls, x, [x])
+
+
+def tagged(made):
+    made.tag = "kept"
+    return made
+
+
 class InPlace:
     """Moves its own tensors and returns nothing, as detectron's lists do."""
 
@@ -209,6 +248,43 @@ def test_the_model_meets_the_loaders_own_type():
         forward=lambda model, batch: model(batch),
     )  # fmt: skip
     assert len(lr_find(learner, steps=12, end=1e-2)) == 12
+
+
+ATTRIBUTES = {
+    "dotdict": lambda: DotDict(x=t(), y=[t()]),
+    "its own dict": lambda: ItsOwnDict(x=t(), y=[t()]),
+    "answering": lambda: tagged(Answering(x=t(), y=[t()])),
+    "user": lambda: Asked(x=t(), y=[t()]),
+    "named tuple": lambda: tagged(Doubled(t())),
+}
+
+
+@pytest.mark.parametrize("make", ATTRIBUTES.values(), ids=ATTRIBUTES)
+def test_mappings_with_attributes_and_named_tuples_of_ones_own(make):
+    batch = make()
+    assert to_device(batch, HERE) is batch
+    moved = to_device(batch, AWAY)
+    assert type(moved) is type(batch)
+    assert moved.x.is_meta
+    assert moved.y[0].is_meta
+    assert not batch.x.is_meta
+    if "tag" in vars(batch):
+        assert moved.tag == "kept"
+    if isinstance(batch, dict):
+        assert list(moved) == ["x", "y"]
+        moved["z"] = 1
+        assert moved.z == 1
+        assert "z" not in batch
+    assert count(batch) == 3
+
+
+@pytest.mark.parametrize("make", ATTRIBUTES.values(), ids=ATTRIBUTES)
+def test_they_move_within_other_containers(make):
+    moved = to_device(noted(a=[make()], b=t()), AWAY)
+    assert type(moved) is Noted
+    assert type(moved["a"][0]) is type(make())
+    assert moved["a"][0].x.is_meta
+    assert moved["a"][0].y[0].is_meta
 
 
 def test_how_many_examples():

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from lrsuggest.curves.arguments import a, shown
 from lrsuggest.errors import UserError
+from lrsuggest.training.restore.attributes import attribute, own
 from lrsuggest.training.restore.object_graph import walk
 
 FROZEN = "everything is frozen, so unfreeze what is to train"
@@ -59,16 +60,18 @@ def parts(model: object, loss_fn: object, forward: object, optimizer: object) ->
 
 def _optimizer(optimizer: Any) -> None:
     """Refuse what is no torch optimizer, or one that cannot be stepped by itself."""
-    if isinstance(optimizer, type) or not isinstance(
-        getattr(optimizer, "param_groups", None), list
-    ):
+    try:  # a wrapper may answer by its `__getattr__`, which may raise anything
+        groups = optimizer.param_groups
+    except Exception:
+        groups = None
+    if isinstance(optimizer, type) or not isinstance(groups, list):
         mend = "make one, such as torch.optim.AdamW(model.parameters())"
         if isinstance(optimizer, list | tuple | dict):
             mend = (
                 "a range test sweeps one; make one with a parameter group for each, or freeze the "
                 "weights of all but one and ask for that one's rate"
             )
-        elif hasattr(optimizer, "optimizer") and hasattr(optimizer, "get_last_lr"):
+        elif "optimizer" in own(optimizer) and attribute(optimizer, "get_last_lr"):
             mend = "that is a scheduler; give the optimizer it was made over, scheduler.optimizer"
         raise UserError(f"optimizer must be a torch optimizer; got {shown(optimizer)}: {mend}")
     if _needs_closure(optimizer):
@@ -88,8 +91,9 @@ def _needs_closure(optimizer: Any) -> bool:
     step = getattr(type(optimizer), "step", None)
     if step is None:
         return False
-    if hasattr(optimizer, "first_step") and hasattr(optimizer, "second_step"):
-        return True
+    for each in (optimizer, *own(optimizer).values()):
+        if attribute(each, "first_step") and attribute(each, "second_step"):
+            return True
     try:
         inspect.signature(step).bind(optimizer)
     except TypeError:
@@ -238,6 +242,8 @@ def ready(learner: Any) -> None:
 def _take_part(weights: list[Tensor], learner: Any) -> bool:
     """Whether any of the weights is the model's, or of what the loss is made with."""
     wanted = {id(p) for p in weights}
+    if any(id(p) in wanted for p in learner.model.parameters()):
+        return True
     # An optimizer that is reached proves nothing of its weights.
     roots = (learner.model, learner.loss_fn, learner.forward)
     found = walk(*roots, closed=(torch.optim.Optimizer,))

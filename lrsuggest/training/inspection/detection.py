@@ -1,16 +1,18 @@
 """What a learner shows of itself: its optimizer's kind, what is held, whether it has trained."""
 
-import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lrsuggest.training.inspection.bytecode import names_in, sets_rate, steps_of
+from lrsuggest.training.inspection.bytecode import code_of, names_in, plain, sets_rate, steps_of
+from lrsuggest.training.restore.attributes import attribute, own
 
 # Ways to compute one and the same update, which stand in many a class's name.
 _SAME_UPDATE = re.compile(
@@ -80,23 +82,29 @@ def kind_of(optimizer: Any) -> Kind:
 
 def _inner(optimizer: Any) -> Any:
     """Return the optimizer within another, None where there is none or more than one."""
-    held = getattr(optimizer, "__dict__", {}).values()
     inner = {
         id(value): value
-        for value in held
-        if value is not optimizer
-        and (
-            isinstance(value, torch.optim.Optimizer)
-            or (hasattr(value, "param_groups") and callable(getattr(value, "step", None)))
-        )
+        for value in own(optimizer).values()
+        if value is not optimizer and _steps(value)
     }
     return next(iter(inner.values())) if len(inner) == 1 else None
 
 
+def _steps(thing: Any, depth: int = 3) -> bool:
+    """Say whether something steps as an optimizer does: it has groups, or hands on to what has."""
+    if isinstance(thing, torch.optim.Optimizer):
+        return True
+    if not callable(attribute(thing, "step")):
+        return False
+    if attribute(thing, "param_groups") is not None:
+        return True
+    return depth > 0 and any(_steps(each, depth - 1) for each in own(thing).values())
+
+
 def _class_of(optimizer: Any) -> Kind:
     """Return what an optimizer that wraps no other is."""
-    own = type(optimizer)
-    for kind in own.__mro__:
+    made = type(optimizer)
+    for kind in made.__mro__:
         said = _SAME_UPDATE.fullmatch(kind.__name__.lower().replace("_", ""))
         if said is None:
             if _steps_otherwise(kind):
@@ -105,17 +113,17 @@ def _class_of(optimizer: Any) -> Kind:
         name = said[1]
         groups = [dict(group) for group in optimizer.param_groups]
         if name == "adam" and any(
-            group.get("decoupled_weight_decay") or getattr(optimizer, "adam_w_mode", False)
+            group.get("decoupled_weight_decay") or attribute(optimizer, "adam_w_mode")
             for group in groups
         ):
             name = "adamw"
-        if any(_writes(each) for each in own.__mro__[: own.__mro__.index(kind)]):
-            return Kind(name, own.__name__)
-        hooks = (getattr(optimizer, "_optimizer_step_pre_hooks", None) or {}).values()
+        if any(_writes(each) for each in made.__mro__[: made.__mro__.index(kind)]):
+            return Kind(name, made.__name__)
+        hooks = (own(optimizer).get("_optimizer_step_pre_hooks") or {}).values()
         if any(_code_writes(hook) for hook in hooks):
-            return Kind(name, f"{own.__name__} with a hook that changes tensors")
+            return Kind(name, f"{made.__name__} with a hook that changes tensors")
         return Kind(name, odd(name, groups))
-    return Kind(None, own.__name__)
+    return Kind(None, made.__name__)
 
 
 def odd(name: str, groups: list[dict[str, Any]]) -> str | None:
@@ -150,8 +158,10 @@ def odd(name: str, groups: list[dict[str, Any]]) -> str | None:
 
 def _steps_otherwise(kind: type) -> bool:
     """Whether a class has a step of its own that does not lead to that of a class above it."""
-    step = inspect.unwrap(vars(kind).get("step", object))
-    if not inspect.isfunction(step) or not step.__qualname__.startswith(f"{kind.__qualname__}."):
+    step = plain(vars(kind).get("step"))
+    if not isinstance(step, FunctionType) or not step.__qualname__.startswith(
+        f"{kind.__qualname__}."
+    ):
         return False  # torch hangs its hooks into the class, round the step inherited
     names = set(names_in(step.__code__))
     above = {each.__name__ for each in kind.__mro__[1:]} - {"object", "Optimizer"}
@@ -165,7 +175,7 @@ def _writes(kind: type) -> bool:
 
 def _code_writes(value: Any) -> bool:
     """Whether a function, if it is one, writes to tensors, or puts others in a weight's place."""
-    code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
+    code = code_of(value)
     if code is None:
         return False
     return any(map(_WRITES.fullmatch, names_in(code))) or any(
@@ -229,7 +239,7 @@ def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
 
 def continued(optimizer: Any) -> bool | None:
     """Return True where an optimizer has made steps, None where it does not tell."""
-    if getattr(optimizer, "__dict__", {}).get("_opt_called"):  # torch's own mark, under a schedule
+    if own(optimizer).get("_opt_called"):  # torch's own mark, under a schedule
         return True
     for group in optimizer.param_groups:
         if any(name in group and positive(group[name]) for name in _COUNTS):
@@ -249,8 +259,12 @@ def continued(optimizer: Any) -> bool | None:
 
 
 def positive(value: Any) -> bool:
-    """Whether something is a number above zero."""
-    return isinstance(value, int | float | Tensor) and float(value) > 0
+    """Whether something is a number above zero, or holds one: shares may be listed by layer."""
+    if isinstance(value, Tensor):
+        return not value.is_meta and value.dtype != torch.bool and bool((value > 0).any())
+    if isinstance(value, list | tuple):
+        return any(map(positive, value))
+    return isinstance(value, int | float | np.number) and float(value) > 0
 
 
 def outside(model: nn.Module, grouped: Iterable[Tensor]) -> list[str]:

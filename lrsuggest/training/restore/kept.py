@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from lrsuggest.curves.arguments import a
 from lrsuggest.training.restore import notes, object_graph, refill
 from lrsuggest.training.restore.object_graph import DATA, LED, STATE, base_of, is_a, walk
-from lrsuggest.training.restore.randomness import Generator, RandomStates, rewind
+from lrsuggest.training.restore.randomness import Generator, RandomStates, SeedSequence, rewind
 from lrsuggest.training.restore.watching import Watch
 
 _APIECE = 2**20  # bytes: a larger tensor or array among data keeps its content to itself
@@ -172,7 +172,7 @@ class Kept:
                 undo = value.cache_clear
         elif is_a(value, io.IOBase):
             undo = refill.file(value)
-        elif is_a(value, Generator) and (back := rewind(value)):
+        elif is_a(value, (SeedSequence, *get_args(Generator))) and (back := rewind(value)):
             self._rewinds.append((type(value).__name__, back))
         if is_a(value, DataLoader):
             self.loaders.append(value)

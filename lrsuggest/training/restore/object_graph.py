@@ -249,6 +249,8 @@ def _attributes(value: Any) -> list[Any]:
     held: list[Any] = [attributes(value)]
     held += [slot.__get__(value) for slot in slots(value) if filled(value, slot)]
     held += [kind for kind in type(value).__mro__ if is_own(kind)]
+    if is_a(value, torch.jit.ScriptModule):  # which keeps them in compiled code
+        held += [*value.parameters(), *value.buffers()]
     return held
 
 

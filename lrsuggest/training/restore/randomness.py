@@ -15,6 +15,7 @@ Generator = (
     | np.random.RandomState
     | np.random.BitGenerator
 )
+SeedSequence = np.random.SeedSequence
 
 
 def rewind(generator: Any) -> Callable[[], object] | None:
@@ -29,7 +30,29 @@ def rewind(generator: Any) -> Callable[[], object] | None:
         return partial(generator.set_state, generator.get_state(legacy=False))
     if isinstance(generator, np.random.Generator):
         generator = generator.bit_generator
-    return partial(setattr, generator, "state", generator.state)
+    if isinstance(generator, SeedSequence):
+        return _sequence_back(generator)
+    return partial(_set_bits, generator, generator.state, _sequence_back(generator.seed_seq))
+
+
+def _set_bits(bits: np.random.BitGenerator, state: Any, back: Callable[[], object]) -> None:
+    """Put back where a generator stands, and what the next ones are spawned from."""
+    bits.state = state
+    back()
+
+
+def _sequence_back(sequence: Any) -> Callable[[], object]:
+    """Return what puts a seed sequence back, and how many were spawned from it."""
+    if not isinstance(sequence, SeedSequence):
+        return lambda: None
+    children = sequence.n_children_spawned
+    return partial(_seed_sequence, sequence, sequence.entropy, sequence.spawn_key, children)
+
+
+def _seed_sequence(sequence: Any, entropy: Any, key: Any, children: int = 0) -> None:
+    sequence.__init__(
+        entropy, spawn_key=key, pool_size=sequence.pool_size, n_children_spawned=children
+    )
 
 
 def seed_generator(generator: Any, seed: int) -> None:
@@ -41,10 +64,14 @@ def seed_generator(generator: Any, seed: int) -> None:
     elif isinstance(generator, np.random.RandomState):
         bits = type(generator._bit_generator)(seed % 2**64)
         generator.set_state(np.random.RandomState(bits).get_state(legacy=False))
+    elif isinstance(generator, SeedSequence):
+        _seed_sequence(generator, seed % 2**64, ())
     else:
         if isinstance(generator, np.random.Generator):
             generator = generator.bit_generator
         generator.state = type(generator)(seed % 2**64).state
+        if isinstance(generator.seed_seq, SeedSequence):
+            _seed_sequence(generator.seed_seq, seed % 2**64, ())
 
 
 class RandomStates:
