@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from lrsuggest.curves.arguments import a, number, shown
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import NoSuggestion, UserError
+from lrsuggest.extras import need
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -38,8 +39,9 @@ def to_optuna(
     Raises:
         UserError: the suggestion is an abstention and there is no fallback for it (for a study,
             that which `suggest_lr` was given counts), the fallback is no range, or `trial` is
-            neither a trial nor a study.
+            neither a trial nor a study; or Optuna is not installed.
     """
+    need("to_optuna()", "probes", "optuna")
     from optuna import Study
     from optuna.trial import BaseTrial
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lrsuggest.errors import UserError
+from lrsuggest.extras import need
 from lrsuggest.tasks.data.pictures import pixels
 from lrsuggest.tasks.data.readers.tables import random_fifth, standardised
 from lrsuggest.tasks.data.readers.texts import numbered, running
@@ -34,10 +34,9 @@ _STYLES = {
 
 def _statsmodels(name: str) -> pd.DataFrame:
     """Load one of statsmodels' tables."""
-    try:
-        from statsmodels import datasets  # type: ignore[import-untyped]
-    except ImportError:
-        raise UserError(f"{name} comes with statsmodels; install lrsuggest[confirm]") from None
+    need(f"the dataset {name}", "bench", "statsmodels")
+    from statsmodels import datasets  # type: ignore[import-untyped]
+
     table: Any = getattr(datasets, name)
     return pd.DataFrame(table.load_pandas().data)
 
