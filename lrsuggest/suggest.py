@@ -16,6 +16,7 @@ from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.pooling import pool
 from lrsuggest.curves.suggestion import Suggestion, asked, suggest
 from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.extras import need
 
 _TAKEN = (
     "a lrsuggest or fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer "
@@ -94,7 +95,8 @@ def suggest_lr(
         progress: show progress bars on standard error, and first what all this will cost at most.
 
     Raises:
-        UserError: x is none of these, or a value is out of range.
+        UserError: x is none of these, a value is out of range, or probes or progress need a
+            package that is not installed.
     """
     if more:
         raise UserError(_several(x, more))
@@ -122,6 +124,10 @@ def suggest_lr(
         raise UserError(
             f"probe_steps={shown(probe_steps)} says how long probes are; give probes too"
         )
+    if probes:
+        need(f"probes={probes}", "probes", "optuna")
+    if progress:
+        need("progress=True", "progress", "rich")
     seed = checked(seed, replicates - 1)
     if steps is not None:
         steps = whole("steps", steps, 2)

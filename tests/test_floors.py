@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from lrsuggest import _HOMES as HOMES
+from lrsuggest.extras import BENCH
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lrsuggest"
+EXTRA = set(BENCH.values())
 FLOORS = {
-    "errors": 0, "resources": 0, "vocabulary": 0, "decoding": 0.5, "tabular": 0.5, "files": 0.5,
+    "errors": 0, "resources": 0, "vocabulary": 0,
+    "decoding": 0.5, "extras": 0.5, "files": 0.5, "tabular": 0.5,
     "curves": 1, "training": 2, "tasks": 3, "adapters": 3, "evidence": 4,
     "report": 5, "suggest": 5, "testing": 5, "deprecated": 5.5, "bench": 6,
 }  # fmt: skip
@@ -105,6 +108,10 @@ def test_only_the_root_has_names_in_its_init():
     [
         ("lrsuggest", {"torch", "pandas", "numpy", "scipy"}),
         ("lrsuggest.curves.suggestion", {"torch", "pandas", "matplotlib"}),
+        ("lrsuggest.suggest", {"torch", *EXTRA}),
+        ("lrsuggest.training.sweep", EXTRA),
+        ("lrsuggest.training.probe", EXTRA),
+        ("lrsuggest.bench.__main__", {"torch", *EXTRA}),
         ("lrsuggest.evidence.regret", {"torch"}),
         ("lrsuggest.report.page", {"torch"}),
         ("lrsuggest.bench.run", {"torch"}),
@@ -115,6 +122,23 @@ def test_light_modules_load_nothing_heavy(module, banned):
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not banned & set(done.stdout.split())
+
+
+SWEPT = """
+import sys, torch
+from lrsuggest import Learner, fit_one_cycle, suggest_lr
+model = torch.nn.Linear(3, 2)
+batches = [(torch.randn(8, 3), torch.randint(2, (8,))) for _ in range(5)]
+loss, optimizer = torch.nn.functional.cross_entropy, torch.optim.AdamW(model.parameters())
+learner = Learner(model, loss, batches, optimizer, valid=batches)
+print(suggest_lr(learner, fallback=1e-3).to_dict(), fit_one_cycle(learner, 1e-3).valid_loss)
+print(*sys.modules)
+"""
+
+
+def test_a_sweep_and_a_training_load_nothing_of_the_extras():
+    done = subprocess.run([sys.executable, "-c", SWEPT], capture_output=True, text=True, check=True)
+    assert not EXTRA & set(done.stdout.splitlines()[-1].split())
 
 
 def test_public_names_resolve_and_unknown_ones_do_not():

@@ -7,15 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console
-from rich.table import Table
-
-from lrsuggest.bench.commands.read import add_options, print_reading
-from lrsuggest.bench.jobs.lock import Stopped
 from lrsuggest.errors import UserError, printable
+from lrsuggest.extras import BENCH, need
 from lrsuggest.files import output
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _ABOUT = """\
 Measure learning rates and the heuristics that suggest them.
@@ -51,6 +50,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    from lrsuggest.bench.commands.read import add_options
+
     shared = _Parser(add_help=False)
     absent = argparse.SUPPRESS  # so that an option may stand before or after the command
     shared.add_argument(
@@ -130,6 +131,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what is no text
         sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        need("python -m lrsuggest.bench", "bench", *BENCH.values())
+    except UserError as error:
+        print(f"lrsuggest: {error}", file=sys.stderr)
+        return 2
+    from rich.console import Console
+
+    from lrsuggest.bench.jobs.lock import Stopped
+
     # A file or a pipe has no width to fit into.
     options = (False, None) if sys.stdout.isatty() else (True, _WIDE)
     # A path may hold what rich would take for a style.
@@ -138,6 +148,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         _check_filled(args)
         if args.command == "read":
+            from lrsuggest.bench.commands.read import print_reading
+
             print_reading(console, args)
             return 0
         if args.command == "doctor":
@@ -184,7 +196,7 @@ def _check_filled(args: argparse.Namespace) -> None:
             raise UserError(f"{name} is empty (''); write out what is meant, or leave it out")
 
 
-def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Console) -> int:
+def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: "Console") -> int:
     """Run, report or export; without a command, run quick and report."""
     from lrsuggest.bench.collect import collect, collect_lessons
     from lrsuggest.bench.jobs.store import Store
@@ -249,7 +261,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: Consol
     return 1 if failed else 0
 
 
-def _score(args: argparse.Namespace, console: Console) -> int:
+def _score(args: argparse.Namespace, console: "Console") -> int:
     """Judge the registered heuristics and a person's own."""
     from lrsuggest.bench.commands.score import asked, judged, print_people, print_regret, register
 
@@ -267,7 +279,7 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _doctor(args: argparse.Namespace, console: Console) -> int:
+def _doctor(args: argparse.Namespace, console: "Console") -> int:
     """Say what works here and what does not."""
     from lrsuggest.bench.commands.doctor import print_doctor
 
@@ -275,7 +287,7 @@ def _doctor(args: argparse.Namespace, console: Console) -> int:
     return print_doctor(console, getattr(args, "data", None), Path(out))
 
 
-def _list(args: argparse.Namespace, console: Console) -> int:
+def _list(args: argparse.Namespace, console: "Console") -> int:
     """Say what there is, or all about what is named."""
     from lrsuggest.bench.commands.list import print_dataset, print_list
     from lrsuggest.tasks.data.catalog import data_root
@@ -288,9 +300,10 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _fetch(args: argparse.Namespace, console: Console) -> int:
+def _fetch(args: argparse.Namespace, console: "Console") -> int:
     """Fetch what is named, or say what could be."""
     from rich import progress
+    from rich.table import Table
 
     from lrsuggest.tasks.data.catalog import dataset, datasets, home
     from lrsuggest.tasks.data.fetch import FetchError, archive, fetch

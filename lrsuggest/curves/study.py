@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lrsuggest.curves.answer import Answer
 from lrsuggest.curves.arguments import a, number, shown
 from lrsuggest.errors import NoSuggestion, UserError
+from lrsuggest.extras import need
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -18,6 +19,7 @@ def enqueue(suggestion: Answer, study: "Study", name: str) -> float:
     Raises:
         UserError: it is no study, or the name is none; NoSuggestion: there is no rate.
     """
+    need("enqueue()", "probes", "optuna")
     if not is_study(study):
         raise UserError(f"enqueue takes an Optuna study, not {a(study)}: suggestion.enqueue(study)")
     _check(name)
@@ -35,6 +37,7 @@ def suggest_float(
         UserError: it is no trial, the name is none, or the fallback is no range; NoSuggestion: the
             suggestion is an abstention and there is no fallback.
     """
+    need("suggest_float()", "probes", "optuna")
     if not _is(trial, "optuna.trial", "BaseTrial"):
         raise UserError(
             f"suggest_float takes an Optuna trial, not {a(trial)}: suggestion.suggest_float(trial)"

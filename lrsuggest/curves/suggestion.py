@@ -1,5 +1,6 @@
 """What a curve suggests, how sure that is, and why."""
 
+import html
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +17,8 @@ from lrsuggest.curves.heuristics.consensus import eighty
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.study import enqueue, suggest_float
-from lrsuggest.errors import LrsuggestWarning
+from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.extras import need
 from lrsuggest.files import output
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 _HALF_DECADE = 10**0.5
+_PAGE = ("matplotlib", "jinja2")  # what draws and writes one
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +124,12 @@ class Suggestion(Answer):
         The plausible interval is shaded; the replicates' picks stand as ticks at the foot. The
         probes have axes of their own above, a third as high, for which axes that are given must
         have room.
+
+        Raises:
+            UserError: matplotlib is not installed.
         """
         if ax is None:
+            need("plot()", "plot", "matplotlib")
             from matplotlib import pyplot as plt
 
             figure = plt.figure(figsize=(7, 5.6 if self.probes else 4.2))
@@ -132,6 +139,10 @@ class Suggestion(Answer):
         return ax
 
     def _repr_html_(self) -> str:
+        try:
+            need("a plot", "plot", *_PAGE)
+        except UserError:  # a notebook that cannot draw shows the text
+            return f"<pre>{html.escape(str(self))}</pre>"
         from lrsuggest.curves.display.page import fragment
 
         return fragment(self)
@@ -153,8 +164,9 @@ class Suggestion(Answer):
             date: shown as it prints, if given; no clock is read.
 
         Raises:
-            UserError: the file cannot be written.
+            UserError: the file cannot be written, or matplotlib or jinja2 is not installed.
         """
+        need("to_html()", "plot", *_PAGE)
         from lrsuggest.curves.display.page import render
 
         text = render(self, title, date)

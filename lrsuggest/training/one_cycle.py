@@ -13,6 +13,7 @@ from lrsuggest.curves.arguments import number, whole
 from lrsuggest.curves.arguments import seed as checked
 from lrsuggest.curves.columns import Floats
 from lrsuggest.errors import UserError
+from lrsuggest.extras import need
 from lrsuggest.training import rehearsal
 from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
@@ -83,6 +84,7 @@ class Fit:
 
 def _axes(ax: "Axes | None") -> "Axes":
     if ax is None:
+        need("a plot", "plot", "matplotlib")
         from matplotlib import pyplot as plt
 
         ax = plt.subplots(figsize=(7, 4.2), layout="constrained")[1]
@@ -237,6 +239,8 @@ def _fit(
 ) -> Fit:
     """Train along a schedule of rates, as shares of the maximum, and momenta (NaN: leave it)."""
     seed = checked(seed)
+    if progress:
+        need("progress=True", "progress", "rich")
     checks.ready(learner)
     steps = len(rate)
     tops = group_rates(lr, learner.group_ratios())

@@ -14,6 +14,7 @@ from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.landmarks import blows_up
 from lrsuggest.errors import UserError
+from lrsuggest.extras import need
 from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.randomness import seed_generator
@@ -100,11 +101,13 @@ def lr_find(
 
     Raises:
         UserError: the range or the number of steps cannot be used, there are no batches, or the
-            model trains in several processes.
+            model trains in several processes; or progress is wanted and rich is not installed.
     """
     checks.learner(learner, Learner, "lr_find(learner)")
     seed = checked(seed)
     truth("progress", progress)
+    if progress:
+        need("progress=True", "progress", "rich")
     rates = grid(start, end, steps, furthest)
     most = len(rates)
     _refuse_several(learner)

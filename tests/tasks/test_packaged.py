@@ -132,12 +132,12 @@ def test_the_versions_of_the_packages_are_the_fingerprint():
     assert seen == f"statsmodels-{version('statsmodels')}+pillow-{version('pillow')}"
     python = "python-" + ".".join(map(str, sys.version_info[:3]))
     assert catalog.fingerprint(None, None, ("python",)) == python
-    with pytest.raises(UserError, match=r"package no-such-thing; install lrsuggest\[confirm\]"):
+    with pytest.raises(UserError, match=r"no-such-thing: pip install 'lrsuggest\[bench\]'"):
         catalog.fingerprint(None, None, ("no-such-thing",))
 
 
 @pytest.mark.parametrize("name", ["randhie", "fair", "co2"])
 def test_without_statsmodels_the_extra_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "statsmodels", None)
-    with pytest.raises(UserError, match=rf"{name} comes with statsmodels.*lrsuggest\[confirm\]"):
+    with pytest.raises(UserError, match=rf"{name} needs statsmodels: .*lrsuggest\[bench\]'"):
         read_raw(name, None, ())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -18,21 +18,48 @@ from rich.table import Table
 from lrsuggest.bench.commands.list import found
 from lrsuggest.bench.commands.machine import Off, Rows, devices, formats, threads
 from lrsuggest.errors import UserError
+from lrsuggest.extras import BENCH
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.catalog import data_root, datasets
 
-# By name of the distribution, a module whose import shows whether it works.
-NEEDED = {
-    "numpy": "numpy", "scipy": "scipy", "pandas": "pandas", "scikit-learn": "sklearn",
-    "matplotlib": "matplotlib.figure", "torch": "torch", "torchvision": "torchvision",
-    "torchmetrics": "torchmetrics", "timm": "timm", "optuna": "optuna",
+# A module whose import shows whether a distribution works, where it is not called by its name.
+_MODULES = {
+    **BENCH, "matplotlib": "matplotlib.figure", "fastai": "fastai.learner",
+    "transformers": "transformers.trainer", "pytorch-ignite": "ignite.engine",
 }  # fmt: skip
+_CORE = ("numpy", "scipy", "torch")
+
+
+def asked(*extras: str) -> dict[str, str]:
+    """Return what the package's metadata ask for with these extras: a module by distribution."""
+    try:
+        lines = requires("lrsuggest") or []
+    except PackageNotFoundError:  # a source tree that was not installed
+        return {name: _MODULES.get(name, name) for name in (*_CORE, *BENCH)}
+    found: dict[str, str] = {}
+    for each in map(Requirement, lines):
+        if not _holds(each, extras):
+            continue
+        if each.name == "lrsuggest":
+            found |= asked(*each.extras)
+        else:
+            name = str(canonicalize_name(each.name))
+            found[name] = _MODULES.get(name, name.replace("-", "_"))
+    return found
+
+
+def _holds(each: Requirement, extras: tuple[str, ...]) -> bool:
+    """Whether a requirement is one here, with some of these extras or without."""
+    marker = each.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+NEEDED = asked("bench")
 OPTIONAL = {
-    "fastai": "fastai.learner", "pytorch-lightning": "pytorch_lightning",
-    "lightning": "lightning.pytorch", "transformers": "transformers.trainer",
-    "accelerate": "accelerate", "pytorch-ignite": "ignite.engine",
-    "torch-lr-finder": "torch_lr_finder",
-}  # fmt: skip
+    name: module
+    for name, module in {**asked("peers", "cluster"), "lightning": "lightning.pytorch"}.items()
+    if name not in NEEDED
+}
 _LEAST_GB = 1.0  # what a suite's records, weights and resized data may take
 
 _LONGEST_S = 180  # what all imports together may take
@@ -161,10 +188,15 @@ def mismatches(here: dict[str, str | None]) -> Off:
     off = []
     installed = {canonicalize_name(name): found for name, found in here.items() if found}
     for name, found_version in here.items():
-        for line in (requires(name) or []) if found_version else []:
+        # What any extra of ours asks for counts; of another's it is not known which was wanted.
+        if not found_version:
+            continue
+        ours = metadata(name).get_all("Provides-Extra") if name == "lrsuggest" else None
+        extras = tuple(ours or ())
+        for line in requires(name) or []:
             wanted = Requirement(line)
             other = installed.get(canonicalize_name(wanted.name))
-            if other is None or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+            if other is None or not _holds(wanted, extras):
                 continue
             if not wanted.specifier.contains(other, prereleases=True):
                 asked = f"{wanted.name}{wanted.specifier}"

@@ -15,6 +15,7 @@ from lrsuggest.bench.engines.local import failure
 from lrsuggest.bench.jobs.job import Order
 from lrsuggest.bench.jobs.record import decode
 from lrsuggest.errors import UserError
+from lrsuggest.extras import need
 
 PATIENCE_S = 300.0  # how long a scheduler that does not answer is waited for
 _LOOK_S = 0.5  # how often it is looked at whether scheduler and workers are still the same
@@ -57,12 +58,11 @@ class Cluster:
         Raises:
             UserError: dask is not installed, or the scheduler does not answer.
         """
-        try:
-            from distributed import Client
+        need("--scheduler", "cluster", "distributed")
+        from distributed import Client
 
-            from lrsuggest.bench.engines.remote import Stopper
-        except ImportError:
-            raise UserError("--scheduler needs dask; install lrsuggest[cluster]") from None
+        from lrsuggest.bench.engines.remote import Stopper
+
         if self._client is not None and self._client.status == "running":
             return self._client
         until = time.monotonic() + (PATIENCE_S if self._client is not None else 0)

@@ -256,7 +256,7 @@ def _installed(package: str) -> str:
         found = platform.python_version() if package == "python" else version(package)
     except PackageNotFoundError:
         raise UserError(
-            f"this dataset needs the package {package}; install lrsuggest[confirm]"
+            f"this dataset needs the package {package}: pip install 'lrsuggest[bench]'"
         ) from None
     return f"{package}-{found}"
 

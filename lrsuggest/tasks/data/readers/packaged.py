@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lrsuggest.errors import UserError
+from lrsuggest.extras import need
 from lrsuggest.tasks.data.pictures import pixels
 from lrsuggest.tasks.data.readers.registry import PICTURES, TEXTS, reader
 from lrsuggest.tasks.data.readers.tables import random_fifth, standardised
@@ -35,10 +35,9 @@ _STYLES = {
 
 def _statsmodels(name: str) -> pd.DataFrame:
     """Load one of statsmodels' tables."""
-    try:
-        from statsmodels import datasets  # type: ignore[import-untyped]
-    except ImportError:
-        raise UserError(f"{name} comes with statsmodels; install lrsuggest[confirm]") from None
+    need(f"the dataset {name}", "bench", "statsmodels")
+    from statsmodels import datasets  # type: ignore[import-untyped]
+
     table: Any = getattr(datasets, name)
     return pd.DataFrame(table.load_pandas().data)
 
