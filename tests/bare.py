@@ -78,7 +78,7 @@ def check() -> None:
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
-    from lrsuggest import Curve, Learner, apply, fit_one_cycle, lr_find, suggest_lr
+    from lrsuggest import Curve, Learner, fit_one_cycle, lr_find, set_lr, suggest_lr
 
     torch.manual_seed(0)
     x = torch.randn(400, 4)
@@ -119,7 +119,7 @@ def check() -> None:
         assert not page.exists()
     assert math.isfinite(float(read))
 
-    apply(found, learner)
+    set_lr(learner, found)
     fit = fit_one_cycle(learner, found, steps=20)
     plot = "needs matplotlib: pip install 'lrsuggest[plot]'"
     assert refused(found.plot) == f"plot() {plot}"
