@@ -17,7 +17,7 @@ _REFUSED = (
     "abs", "int", "complex", "trunc", "floor", "ceil", "round", "array", "array_ufunc",
     "len", "getitem",  # asked by what takes several rates, or a tensor's values
 )  # fmt: skip
-_CONTAINERS: tuple[Any, ...] = (OrderedDict, dict, list, tuple)
+_CONTAINERS: tuple[Any, ...] = (OrderedDict, dict, list, tuple, set, frozenset)
 _A_FLOATS = ("hex", "is_integer", "as_integer_ratio", "conjugate")
 
 
@@ -144,7 +144,7 @@ def _giving_floats(state_dict: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _saving_floats(save: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(save)
     def saves(obj: Any, *args: Any, **settings: Any) -> None:
-        with contextlib.suppress(RecursionError):  # what lies as deep as that is left to pickle
+        with contextlib.suppress(Exception):  # what cannot be looked through is left to pickle
             obj = _deeply_plain(obj)
         save(obj, *args, **settings)
 
@@ -152,7 +152,10 @@ def _saving_floats(save: Callable[..., None]) -> Callable[..., None]:
 
 
 def _deeply_plain(value: Any, known: dict[int, Any] | None = None) -> Any:
-    """Return dicts, lists and tuples with plain floats for numbers of ours; all else as it is.
+    """Return containers with plain floats for numbers of ours; all else as it is.
+
+    What has no rate, and no fallback, is None there: a file is written for later, when nobody is
+    there to be told.
 
     Args:
         value: anything; what holds no number of ours is returned itself.
@@ -160,6 +163,8 @@ def _deeply_plain(value: Any, known: dict[int, Any] | None = None) -> Any:
     """
     if isinstance(value, Number):
         return float(value)
+    if isinstance(value, NoNumber):
+        return None
     base = next((each for each in _CONTAINERS if issubclass(type(value), each)), None)
     if base is None:
         return value
@@ -168,18 +173,34 @@ def _deeply_plain(value: Any, known: dict[int, Any] | None = None) -> Any:
         return known[id(value)]
     known[id(value)] = value
     # By Python's own methods: those of a lazy list may load what it holds.
-    pairs = list(base.items(value) if issubclass(base, dict) else enumerate(base.__iter__(value)))
-    new = [(key, _deeply_plain(each, known)) for key, each in pairs]
-    if all(old is each for (_, old), (_, each) in zip(pairs, new, strict=True)):
-        return value
-    if base is tuple:
-        parts = [each for _, each in new]
-        found = tuple(parts) if type(value) is tuple else value._make(parts)
+    held = list(base.items(value) if issubclass(base, dict) else base.__iter__(value))
+    if issubclass(base, dict):  # a key equals its float, so it is the key that must be put anew
+        new = [(_deeply_plain(key, known), _deeply_plain(each, known)) for key, each in held]
+        same = all(a is c and b is d for (a, b), (c, d) in zip(held, new, strict=True))
     else:
-        found = copy.copy(value)
-        for key, each in new:
+        new = [_deeply_plain(each, known) for each in held]
+        same = all(a is b for a, b in zip(held, new, strict=True))
+    if not same:
+        known[id(value)] = _with_items(value, base, new)
+    return known[id(value)]
+
+
+def _with_items(value: Any, base: Any, items: list[Any]) -> Any:
+    """Return another container of that type, with the attributes it has and other items."""
+    if base in (tuple, frozenset):
+        made = base.__new__(type(value), items)
+        if hasattr(value, "__dict__"):
+            made.__dict__.update(value.__dict__)
+        return made
+    found = copy.copy(value)
+    base.clear(found)
+    if issubclass(base, dict):
+        for key, each in items:
             base.__setitem__(found, key, each)
-    known[id(value)] = found
+    elif base is list:
+        base.extend(found, items)
+    else:
+        base.update(found, items)
     return found
 
 

@@ -68,6 +68,54 @@ def test_what_is_saved_stays_as_it_was(tmp_path):
     assert whole == argparse.Namespace(lr=0.1)
 
 
+def test_keys_and_members_of_sets_are_plain_floats_too(tmp_path):
+    given = OrderedDict({FOUND / 10: 0.3, FOUND: 0.4, "tried": {FOUND, 0.1}, "best": FOUND})
+    given["ever"] = frozenset([FOUND])
+    loaded = saved(given, tmp_path, weights_only=False)
+    assert list(loaded) == list(given)
+    assert [type(key) for key in loaded] == [float, float, str, str, str]
+    assert {type(each) for each in (*loaded["tried"], *loaded["ever"])} == {float}
+    assert loaded == given
+    assert next(key for key in given if key == RATE) is FOUND
+    assert saved({"tried": {FOUND: {FOUND}}}, tmp_path, weights_only=True) == {
+        "tried": {RATE: {RATE}}
+    }
+
+
+class Range(tuple):
+    """A tuple with a name for its first part, and one that it is given."""
+
+    @property
+    def low(self):
+        return self[0]
+
+
+class Unlooked(list):
+    def __copy__(self):
+        raise RuntimeError("not for copying")
+
+
+def test_saving_never_fails_for_what_a_container_does(tmp_path):
+    given = Range((FOUND / 10, FOUND))
+    given.note = "tried"
+    loaded = saved({"range": given}, tmp_path, weights_only=False)["range"]
+    assert type(loaded) is Range
+    assert loaded.low == RATE / 10
+    assert loaded.note == "tried"
+    assert [type(each) for each in loaded] == [float, float]
+    assert saved(Unlooked([FOUND]), tmp_path, weights_only=False) == [RATE]
+
+
+def test_an_abstention_is_none_in_a_file(tmp_path):
+    flat = suggest_lr(Curve(FOUND.curve.lr, [0.7] * len(FOUND.curve)))
+    optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=flat or 1e-3)
+    given = {"optimizer": optimizer.state_dict(), "hyper": {"lr": flat}, "rates": [flat, FOUND]}
+    loaded = saved(given, tmp_path, weights_only=True)
+    assert loaded["hyper"] == {"lr": None}
+    assert loaded["rates"] == [None, RATE]
+    assert given["hyper"]["lr"] is flat
+
+
 def test_what_is_shared_and_what_lies_deep_costs_nothing(tmp_path):
     shared, deep = [FOUND], []
     for _ in range(60):
