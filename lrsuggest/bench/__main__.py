@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         each = commands.add_parser(name, help=text, description=text, parents=[shared])
         named = f"{suite}; or a folder of exported tables" if name == "report" else suite
-        each.add_argument("suite", nargs="?", default="quick", help=named)
+        each.add_argument("suite", nargs="?", help=named)
         if name == "report":
             each.add_argument(
                 "--compare", nargs=2, metavar=("A", "B"),
@@ -204,7 +204,7 @@ def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: "Conso
     from lrsuggest.bench.plan.suite import load
     from lrsuggest.tasks.data.catalog import data_root
 
-    name = getattr(args, "suite", "quick")
+    name = getattr(args, "suite", None) or "quick"
     out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
     if "out" not in args and args.command in ("report", "export"):
         if (Path(name) / "plan.json").is_file():  # an output folder, wherever it lies
@@ -274,6 +274,8 @@ def _score(args: argparse.Namespace, console: "Console") -> int:
     # Opened first: that it cannot be written is to be told before the contest.
     with output(args.csv) if args.csv else contextlib.nullcontext() as file:
         table = print_regret(judged(where, args.families), console, new)
+        if file and table.empty:
+            raise UserError(f"there is no ranking to write, so {args.csv} is left as it is")
         if file:
             file.write(table.to_csv(index=False).encode())
     return 0

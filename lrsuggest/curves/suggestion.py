@@ -44,9 +44,10 @@ class Suggestion(Answer):
     Copies and pickles are whole suggestions. But an optimizer keeps the plain float, and so does
     a file of `torch.save`'s (a checkpoint with its hyperparameters, say; an abstention without a
     fallback is None there), that it may be read where there is no lrsuggest, with
-    `weights_only=True` too. What writes `str` of it, as Python's csv does, is given `float`. A dataclass that
-    `dataclasses.asdict` is to take apart is given `float(suggestion)`. PyYAML writes the float, if
-    it was imported when the suggestion was made. Its attributes are those of an `Answer`.
+    `weights_only=True` too. A dataclass that `dataclasses.asdict` is to take apart is given
+    `float(suggestion)`, and so is what writes `str` of it, as Python's csv does. PyYAML writes the
+    float, if it was imported when the suggestion was made. Its attributes are those of an
+    `Answer`.
     """
 
     def __new__(cls, *args: Any, **settings: Any) -> "Suggestion":

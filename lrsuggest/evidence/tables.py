@@ -63,6 +63,9 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
             "sweeps.csv and runs.csv"
         ) from None
+    if not len(tasks) or not (len(sweeps) or len(runs)):
+        what = "task" if not len(tasks) else "range test and no run"
+        raise UserError(f"the tables in {folder} hold no {what}; export them again")
     if tasks.task.duplicated().any():
         twice = tasks.task[tasks.task.duplicated()].iloc[0]
         raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")

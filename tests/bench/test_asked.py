@@ -57,6 +57,39 @@ def refused(capsys, *words):
     return told
 
 
+@pytest.mark.parametrize(
+    ("emptied", "said"),
+    [(("tasks", "sweeps", "runs"), "no task"), (("sweeps", "runs"), "no range test and no run")],
+)
+def test_empty_tables_take_nothing_s_place(tables, capsys, emptied, said):
+    for name in emptied:
+        path = tables / f"{name}.csv"
+        path.write_text(path.read_text("utf-8").partition("\n")[0] + "\n", "utf-8")
+    page, rows = Path("reports/t.html"), Path("t.csv")
+    page.parent.mkdir()
+    for kept in (page, rows):
+        kept.write_text("as it was")
+    for words in (("score", "t", "--csv", "t.csv"), ("report", "t"),
+                  ("report", "--compare", "t", str(RECORDED), "--out", "reports")):  # fmt: skip
+        assert f"the tables in t hold {said}; export them again" in refused(capsys, *words)
+    assert page.read_text() == rows.read_text() == "as it was"
+    assert sorted(each.name for each in Path("reports").iterdir()) == ["t.html"]
+
+
+def test_a_ranking_of_nothing_takes_no_file_s_place(tables, capsys):
+    path = tables / "tasks.csv"
+    tasks = pd.read_csv(path, dtype=str, keep_default_na=False)
+    tasks.assign(synthetic="1").to_csv(path, index=False)
+    Path("t.csv").write_text("as it was")
+    assert "t.csv is left as it is" in refused(capsys, "score", "t", "--csv", "t.csv")
+    assert Path("t.csv").read_text() == "as it was"
+
+
+def test_a_comparison_is_of_two_folders(tables, capsys):
+    told = refused(capsys, "report", "t", "--compare", "t", "t")
+    assert "nothing beside them: leave t out" in told
+
+
 @pytest.mark.parametrize("families", ["dev", "held-out", "all"])
 def test_families_choose_among_a_folder_s_tasks_too(tables, capsys, families):
     assert main(["score", "t", "--families", families, "--csv", "c.csv"]) == 0

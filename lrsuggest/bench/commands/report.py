@@ -192,10 +192,14 @@ def report(args: argparse.Namespace, command: str, console: Console) -> bool:
     """
     out = getattr(args, "out", None)
     if args.compare:
+        if args.suite is not None:
+            raise UserError(
+                f"--compare takes its two folders and nothing beside them: leave {args.suite} out"
+            )
         before, after = (gather(Path(name), command) for name in args.compare)
         compare(before, after, command, Path(out or "reports") / "compare.html", console)
         return True
-    folder = Path(args.suite)
+    folder = Path(args.suite or "quick")
     if not holds_tables(folder):
         return False
     name = folder.resolve().name
