@@ -163,3 +163,32 @@ def test_a_class_s_name_may_hold_any_blank_but_a_newline(tmp_path):
     with open(tmp_path / "codes.txt", "w", encoding="utf-8", newline="") as file:
         file.write("Void\nStra\u2028sse\x85a\x0bb\r\nCar\rTree\n\n")
     assert Files(tmp_path).lines("codes.txt") == ["Void", "Stra\u2028sse\x85a\x0bb", "Car", "Tree"]
+
+
+def test_many_links_are_followed_at_once_and_from_anywhere(tmp_path, monkeypatch):
+    path, images = tmp_path / "a.tgz", tmp_path / "all"
+    images.mkdir()
+    for k in range(4):
+        (images / f"{k}.png").write_bytes(picture(k))
+    links = [
+        special(f"top/train/{'ab'[k % 2]}/{k}.png", tarfile.SYMTYPE, f"../../all/{k % 4}.png")
+        for k in range(300)
+    ]
+    over = special("top/valid/a/0.png", tarfile.SYMTYPE, "../../train/a/0.png")
+    hard = special("top/valid/b/0.png", tarfile.LNKTYPE, "top/all/1.png")
+    tar(images, path, *links, over, hard, top="top/all")
+    asked = []
+    scanned = tarfile.TarFile.getmembers
+    monkeypatch.setattr(tarfile.TarFile, "getmembers", lambda t: asked.append(1) or scanned(t))
+    found = dict(contents(path))
+    assert len(asked) == 1
+    assert len(found) == 4 + 300 + 2
+    assert found["valid/a/0.png"] == found["train/a/0.png"] == found["all/0.png"]
+    assert found["valid/b/0.png"] == found["all/1.png"] == found["train/b/1.png"]
+    ring = [special("top/a.png", tarfile.SYMTYPE, "b.png"),
+            special("top/b.png", tarfile.SYMTYPE, "a.png")]  # fmt: skip
+    away = special("top/c.png", tarfile.SYMTYPE, "/top/all/1.png")
+    for members in (ring, [away]):
+        tar(images, path, *members, top="top/all")
+        with pytest.raises(UserError, match="a link in it leads nowhere"):
+            list(contents(path))

@@ -1,9 +1,10 @@
 """Archives as published: read where they lie, and read whole or refused."""
 
 import io
+import posixpath
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from lrsuggest.decoding import check_present, read_bytes
@@ -49,6 +50,7 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPat
     Raises:
         UserError: a member is no file, and no folder.
     """
+    links: _Links | None = None
     for member in tar:
         name = PurePosixPath(member.name.lstrip("/"))  # as tar itself does
         if ".." in name.parts:
@@ -63,7 +65,12 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPat
                 f"{archive} holds {member.name!r}, which is a pipe or a device, and no file; "
                 "take it out of the data"
             )
-        file = None if _to_folder(tar, member) else tar.extractfile(member)
+        if member.isreg():
+            target: tarfile.TarInfo | None = member
+        else:
+            links = links or _Links(tar.getmembers())
+            target = links.target(member)
+        file = tar.extractfile(target) if target else None
         if file is None:
             raise UserError(
                 f"{archive} holds {member.name!r}, a link to a folder; unpack it, and pack it with "
@@ -74,19 +81,35 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPat
         yield name, content
 
 
-def _to_folder(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
-    """Say whether a member is a link to a folder, which need not be a member of its own."""
-    if not member.issym():
-        return False
-    parts: list[str] = []
-    for part in (PurePosixPath(member.name).parent / member.linkname).parts:
-        if part != "..":
-            parts.append(part)
-        elif parts:
-            parts.pop()
-    target = "/".join(parts)
-    names = (PurePosixPath(each.name).as_posix() for each in tar.getmembers())
-    return target == "" or any(name.startswith(f"{target}/") for name in names)
+class _Links:
+    """Where the links of an archive lead, found in a time that does not grow with each link."""
+
+    def __init__(self, members: Sequence[tarfile.TarInfo]) -> None:
+        self._members = {posixpath.normpath(each.name): each for each in members}
+        self._folders = {
+            above.as_posix() for name in self._members for above in PurePosixPath(name).parents
+        }
+
+    def target(self, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        """Return the file that a link leads to, over others if need be; None for a folder.
+
+        Raises:
+            KeyError: it leads nowhere, or back to itself.
+        """
+        met: set[str] = set()
+        while member.issym() or member.islnk():
+            if member.issym():
+                name = posixpath.join(posixpath.dirname(member.name), member.linkname)
+            else:
+                name = member.linkname
+            name = posixpath.normpath(name)
+            if name in self._folders:  # it need not be a member of its own
+                return None
+            if name in met:
+                raise KeyError(name)
+            met.add(name)
+            member = self._members[name]
+        return None if member.isdir() else member
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
