@@ -92,7 +92,7 @@ def _needs_closure(optimizer: Any) -> bool:
     if step is None:
         return False
     for each in (optimizer, *own(optimizer).values()):
-        if attribute(each, "first_step") and attribute(each, "second_step"):
+        if None not in (attribute(each, "first_step"), attribute(each, "second_step")):
             return True
     try:
         inspect.signature(step).bind(optimizer)
