@@ -47,12 +47,14 @@ def doubts():
 
 
 def warned():
-    """Every warning of ours."""
+    """Every warning of ours; an earlier name's says all there is to say."""
     for path in (ROOT / "lrsuggest").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
-                assert ast.unparse(node.args[1]) == "LrsuggestWarning", path
-                yield node.args[0]
+                kind = ast.unparse(node.args[1])
+                assert kind in ("LrsuggestWarning", "DeprecationWarning"), path
+                if kind == "LrsuggestWarning":
+                    yield node.args[0]
 
 
 ELSEWHERE = {"curve.ended.sentence", "doubt.reason.value"}  # those of Ended and Reason

@@ -54,11 +54,13 @@ class Fitter:
         trainer: Lightning's Trainer.
         module: the LightningModule.
         home: the package that both come from.
+        callbacks: the trainer's, of which a sweep runs those that freeze layers.
     """
 
     trainer: Any
     module: Any
     home: str
+    callbacks: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, x: object) -> "Fitter":
@@ -80,7 +82,7 @@ class Fitter:
                 f"the trainer is from {home}, {a(pair[1])} is no "
                 "LightningModule of that package; take both from one"
             )
-        found = cls(*pair, home)
+        found = cls(*pair, home, tuple(pair[0].callbacks))
         found._refuse()
         return found
 
@@ -183,6 +185,7 @@ class Fitter:
             planned_steps(trainer, epochs, train.length, trainer.global_step if live else 0),
         )  # fmt: skip
         learner.also, learner.closed = (trainer,), self._bystanders()
+        learner.callbacks = self.callbacks
         return learner
 
     def _planned(self) -> None:

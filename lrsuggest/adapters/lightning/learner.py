@@ -10,12 +10,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrsuggest.errors import UserError
+from lrsuggest.training.inspection.methods import mixes, passed_over
 from lrsuggest.training.inspection.misfits import scalar
 from lrsuggest.training.learner import Learner
 from lrsuggest.vocabulary import Precision
 
 PRECISIONS: dict[str, Precision] = {
     "32-true": "fp32", "bf16-mixed": "bf16", "16-mixed": "fp16"
+}  # fmt: skip
+_HOOKS = (  # of a callback, within a step
+    "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step",
+)  # fmt: skip
+_CALLBACKS = {  # Lightning's own, that change what is trained
+    "StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging",
+    "GradientAccumulationScheduler",
 }  # fmt: skip
 _PATIENCE = 100  # batches in a row for which training_step may return None
 
@@ -86,8 +95,8 @@ def _limit(loader: Any, limit: float) -> float:
 class LightningLearner(Learner):
     """A Learner whose loss and step are those of a LightningModule under automatic optimization.
 
-    The module's own hooks of a training step run, the callbacks' do not. An overridden
-    `optimizer_step` is passed over: where one sets the rate, a range test could not.
+    The module's own hooks of a training step run. The callbacks' and an overridden
+    `optimizer_step` are left out, and named in `beside`.
     """
 
     def __init__(
@@ -107,7 +116,20 @@ class LightningLearner(Learner):
             batch_size=size and size * every,
         )  # fmt: skip
         self._trainer = trainer
+        self.callbacks: tuple[Any, ...] = ()  # those of a training, which a sweep leaves out
         self._says_index = _takes_two(module.training_step)
+
+    @property
+    def beside(self) -> list[str]:
+        """As `Learner.beside`; what Lightning does in a step and a sweep does not is named too."""
+        module: Any = type(self.model)
+        library: Any = next(k for k in reversed(module.__mro__) if k.__name__ == "LightningModule")
+        found = {*super().beside, *(name for each in self.callbacks for name in mixes(each))}
+        found |= {*passed_over(self.callbacks, _HOOKS, library.__module__.partition(".")[0])}
+        found |= {type(each).__name__ for each in self.callbacks} & _CALLBACKS
+        if module.optimizer_step is not library.optimizer_step:
+            found.add("an optimizer_step of the module's own, which a sweep leaves out")
+        return sorted(found)
 
     @property
     def continued(self) -> bool | None:

@@ -71,11 +71,13 @@ def borrowed(
         checked_batches("batches", batches)
     callback = import_module("transformers").TrainerCallback
     sets = (trainer.train_dataset, trainer.eval_dataset)
+    left_out = tuple(trainer.callback_handler.callbacks)
     with Kept(trainer, model=trainer.model, closed=(callback,), data=sets):
         _silence(trainer)
         trainer.compute_loss = _looked_at(trainer.compute_loss)
         given = () if batches is None else batches
         learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
+        learner.callbacks = left_out
         with Snapshot(learner):
             _prepare(trainer)
             if learner.scaler.is_enabled():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrsuggest.training.batch import to_device
+from lrsuggest.training.inspection.methods import mixes, passed_over
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
 
@@ -21,6 +22,10 @@ class Gathered:
 
     batches: list[Any]
     items: Tensor | int | None
+
+
+# Of a callback, within a step.
+_HOOKS = ("on_step_begin", "on_substep_end", "on_pre_optimizer_step", "on_optimizer_step")
 
 
 class Batches:
@@ -85,11 +90,19 @@ class TrainersLearner(Learner):
             clip_norm=trainer.args.max_grad_norm or None,
         )  # fmt: skip
         self.trainer = trainer
+        self.callbacks: tuple[Any, ...] = ()  # those of a training, which a sweep leaves out
         self.also = (trainer,)  # a loss with weights of its own, a collator's generator
         self.data = (trainer.train_dataset, trainer.eval_dataset)
         self.closed = (import_module("transformers").TrainerCallback,)
         if scaled:
             self.scaler.load_state_dict(accelerator.scaler.state_dict())
+
+    @property
+    def beside(self) -> list[str]:
+        """As `Learner.beside`; callbacks that take part in a step are named too."""
+        mixing = (name for each in self.callbacks for name in mixes(each))
+        left_out = passed_over(self.callbacks, _HOOKS, "transformers")
+        return sorted({*super().beside, *mixing, *left_out})
 
     @property
     def continued(self) -> bool | None:

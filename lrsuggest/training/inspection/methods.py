@@ -117,6 +117,26 @@ def _settings(config: Any) -> list[Any]:
     return [items, own(config)]
 
 
+def passed_over(callbacks: Iterable[object], hooks: Iterable[str], library: str) -> list[str]:
+    """Return the callbacks that take part in a step of training and that a range test leaves out.
+
+    Args:
+        callbacks: a framework's.
+        hooks: the methods that it calls within a step.
+        library: the framework's package, whose own callbacks are known.
+    """
+    found = set[str]()
+    for each in callbacks:
+        own_kinds = [
+            kind
+            for kind in type(each).__mro__[:-1]
+            if kind.__module__.partition(".")[0] not in (library, "lightning_fabric")
+        ]
+        if any(hook in vars(kind) for kind in own_kinds for hook in hooks):
+            found.add(f"the callback {type(each).__name__}, which a sweep leaves out")
+    return sorted(found)
+
+
 def mixes(thing: object) -> set[str]:
     """Return what mixes examples: the name of a function or class such as MixUp, in a set."""
     called = (
