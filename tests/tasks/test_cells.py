@@ -202,6 +202,29 @@ def test_one_label_in_two_spellings_is_refused(tmp_path):
         ask(write(tmp_path, rows, name="mammography.csv"), "mammography")
 
 
+def test_one_word_in_two_spellings_is_refused(tmp_path):
+    words = ("Negative", "negative", "positive")
+    text = "label,text\n" + "".join(f"{words[k % 3]},a b\n" for k in range(9))
+    for name in ("train.csv", "valid.csv"):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="label holds 'Negative' and 'negative', one word in two"):
+        read("imdb", tmp_path, (4,), quietly)
+    letters = write(tmp_path, mammography(lambda k: "aAb"[k % 3]), name="mammography.csv")
+    assert set(ask(letters, "mammography").classes) == {"a", "A", "b"}
+
+
+def test_numbers_with_a_unit_are_named(tmp_path):
+    def weighed(said):
+        header, *rows = diamonds()
+        return write(tmp_path, [header, *([said(row[0]), *row[1:]] for row in rows)])
+
+    for unit in ("ct", "kg", "µg"):
+        for between in ("", " "):
+            with pytest.raises(UserError, match=f"carat holds numbers with the unit '{unit}'; wri"):
+                ask(weighed(lambda cell, u=between + unit: cell + u))
+    assert len(ask(weighed(lambda cell: f"{2 + 2 * (cell > '1')}wd")).inputs) == N
+
+
 def test_a_sex_in_small_letters_is_the_same(tmp_path):
     plain = ask(write(tmp_path / "a", abalone(), name="abalone.csv"), "abalone")
     rows = [[row[0].lower() if k % 2 else row[0], *row[1:]] for k, row in enumerate(abalone())]

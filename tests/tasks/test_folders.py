@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import damage, need, write_tgz
 from PIL import Image
+from test_walk import picture
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, pixels
@@ -170,3 +171,15 @@ def test_lacking_and_corrupt_membranes_are_named(tmp_path):
     (folder / "train" / "label" / "3.png").unlink()
     with pytest.raises(UserError, match=r"label/3\.png is missing"):
         read_isbi(folder, (8, 8))
+
+
+def test_one_class_in_two_spellings_is_refused(tmp_path):
+    for split in ("train", "valid"):
+        for name in ("Cat", "cat", "a", "A"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "1.png").write_bytes(picture(3))
+    with pytest.raises(UserError, match="holds 'Cat' and 'cat', one word in two spellings"):
+        read_folders(tmp_path, (6, 6))
+    for split in ("train", "valid"):
+        (tmp_path / split / "cat").rename(tmp_path / split / "dog")
+    assert set(read_folders(tmp_path, (6, 6)).classes) == {"Cat", "dog", "a", "A"}

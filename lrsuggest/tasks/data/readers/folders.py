@@ -8,6 +8,7 @@ import numpy as np
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import pixels
+from lrsuggest.tasks.data.readers.frames import check_words
 from lrsuggest.tasks.data.readers.registry import PICTURES, reader
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.sources import Files, Progress, no_progress, shown
@@ -102,6 +103,7 @@ def _check_classes(
     held = defaultdict(set)
     for label, valid in labels:
         held[label].add(valid)
+    check_words(sorted(held), str(source))
     alone = sorted(label for label, parts in held.items() if parts == {True})
     if alone and any(False in parts for parts in held.values()):
         raise UserError(

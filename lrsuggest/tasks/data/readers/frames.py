@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ _RESTORE = "restore it from its source"
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "<na>", "?"}
 _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+)?")  # as pandas names it
 _MOSTLY = 0.5  # above this share of numbers a column is one of numbers
+_WITH_UNIT = re.compile(r"(.*\d)\s*([A-Za-zµ°²³/%]{1,5})")
+_NAMES = 12  # as many different numbers with a unit may be names, such as 4wd and 2wd
 _MOST_FLOAT = float(np.finfo(np.float32).max)
 
 
@@ -205,17 +207,33 @@ def labels(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
 
 
 def _check_spelling(cells: pd.Series, where: str) -> None:
-    """Refuse one number written in two ways, such as 1 and 1.0, for that would be two classes.
+    """Refuse one number, or one word, written in two ways, for that would be two classes.
 
     Raises:
         UserError: there is one.
     """
+    check_words(cells.unique(), where)
     spelt: dict[float, str] = {}
     for cell in cells.unique():
         bare = cell.strip("'\"")
         if is_number(bare) and (other := spelt.setdefault(number(bare), cell)) != cell:
             raise UserError(
                 f"{where} holds {other!r} and {cell!r}, one number in two spellings; write it in "
+                "one way"
+            )
+
+
+def check_words(words: Iterable[str], where: str) -> None:
+    """Refuse one word in capitals and not; single letters may well be two classes.
+
+    Raises:
+        UserError: there is one.
+    """
+    spelt: dict[str, str] = {}
+    for word in words:
+        if len(word) > 1 and (other := spelt.setdefault(word.casefold(), word)) != word:
+            raise UserError(
+                f"{where} holds {other!r} and {word!r}, one word in two spellings; write it in "
                 "one way"
             )
 
@@ -256,12 +274,23 @@ def _check_categories(cells: pd.Series, name: str, path: Path) -> None:
         if spreadsheet_error(cell):
             raise UserError(f"{path}, line {line}: {name} holds {cell}, an error of a spreadsheet; "
                             "mend it or leave it empty")  # fmt: skip
+    if unit := _unit(cells):
+        raise UserError(
+            f"{path}: {name} holds numbers with the unit {unit!r}; write the numbers alone"
+        )
     meant = [_looks_like_number(cell) for cell in cells]
     if sum(meant) <= _MOSTLY * len(meant):
         return
     for line, cell in cells.items():
         if not is_number(cell):
             _refuse(f"{path}, line {line}: {name}", cell)
+
+
+def _unit(cells: pd.Series) -> str | None:
+    """Return the unit behind every number of a column; None for few numbers, which may be names."""
+    parts = [_WITH_UNIT.fullmatch(cell.strip()) for cell in cells.unique()]
+    units = {part[2] if part and is_number(part[1]) else "" for part in parts}
+    return units.pop() if len(parts) > _NAMES and len(units) == 1 else None
 
 
 def _looks_like_number(cell: str) -> bool:
