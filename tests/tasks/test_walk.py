@@ -231,7 +231,10 @@ def test_a_class_that_is_empty_or_slipped_is_named(tmp_path):
     (folder / "train" / "wasps" / "1.png").write_bytes(picture(3))
     assert read("folders", folder, (9, 9), quietly).classes == ("ants", "bees", "wasps")
     (folder / "valid" / "ants").rename(folder / "valid" / "Ants")
-    with pytest.raises(UserError, match="class 'Ants' for validation but none for training"):
+    with pytest.raises(UserError, match="'Ants' and 'ants', one word in two spellings"):
+        read("folders", folder, (9, 9), quietly)
+    (folder / "valid" / "Ants").rename(folder / "valid" / "aunts")
+    with pytest.raises(UserError, match="class 'aunts' for validation but none for training"):
         read("folders", folder, (9, 9), quietly)
 
 
