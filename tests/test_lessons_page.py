@@ -8,8 +8,9 @@ import pytest
 
 from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.evidence import tables
-from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, autopilot, branches, load
+from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, autopilot, branches
 from lrsuggest.evidence.paired import Verdict
+from lrsuggest.evidence.tables import load_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "lessons"
@@ -17,7 +18,7 @@ TABLES = ROOT / "benchmarks" / "recorded" / "lessons"
 
 @pytest.fixture(scope="module")
 def lessons():
-    return load(TABLES)
+    return load_lessons(TABLES)
 
 
 def test_the_page_says_what_the_tables_say(monkeypatch):

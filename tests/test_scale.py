@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lrsuggest.bench.collect import collect
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.plan import load_plan
+from lrsuggest.bench.tables import to_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "benchmarks" / "recorded" / "scale"
@@ -18,8 +18,9 @@ def test_synthetic_records_are_evidence_like_any_other(monkeypatch, tmp_path):
     scale = importlib.import_module("scale")
     written = scale.fill(tmp_path, 200, 2)
     assert written == len(list((tmp_path / "records").iterdir())) >= 100
-    tasks, failed = collect(load_plan(tmp_path), Store(tmp_path))
-    assert not failed
+    tables, story, _ = to_tables(load_plan(tmp_path), Store(tmp_path))
+    tasks = tables.tasks()
+    assert not story.failed
     assert [len(task.curves) for task in tasks] == [scale.SWEEPS] * 2
     response = tasks[0].response
     best = response.rates[response.loss.mean(axis=0).argmin()]

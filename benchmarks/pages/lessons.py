@@ -17,11 +17,12 @@ from tune import regret_table
 from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.evidence import tables
 from lrsuggest.evidence.contested import contested
-from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, autopilot, branches, load
+from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, autopilot, branches
 from lrsuggest.evidence.paired import Verdict
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import resolved
+from lrsuggest.evidence.tables import load_lessons
 from lrsuggest.report.lessons import metric, several, spread, verdict
 from lrsuggest.report.text import number
 
@@ -155,7 +156,7 @@ def left_out(lessons: Sequence[LessonEvidence]) -> str:
 
 def page() -> str:
     """Return the page."""
-    lessons, tasks = load(TABLES), tables.load(TABLES)
+    lessons, tasks = load_lessons(TABLES), tables.load(TABLES)
     branch = {each.name: branches(each, tasks) for each in lessons}
     flown = {each.name: autopilot(each) for each in lessons}
     answered = [each for each in lessons if any(each.stages.task.fillna("") != "")]

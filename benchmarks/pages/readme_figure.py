@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrsuggest.bench.collect import collect
-from lrsuggest.bench.jobs.store import Store
-from lrsuggest.bench.plan.plan import load_plan
+from lrsuggest.bench.commands.report import gather
 from lrsuggest.curves.display.drawing import draw, marks
 from lrsuggest.suggest import suggest_lr
 
 
 def main(out: Path) -> None:
     """Draw a range test and the response of CamVid at the larger size."""
-    tasks, _ = collect(load_plan(out), Store(out))
+    tasks = gather(out).tasks
     task = [t for t in tasks if t.family == "camvid"][-1]
     suggestion = suggest_lr(task.curves[0], stage=task.stage, optimizer=task.optimizer)
     shown = ("steepest_gaussian", "min_10", "fastai_valley")

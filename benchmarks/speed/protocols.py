@@ -21,11 +21,11 @@ import msgspec
 import numpy as np
 from scipy import stats
 
-from lrsuggest.bench.collect import collect
 from lrsuggest.bench.jobs.job import Job
 from lrsuggest.bench.jobs.record import Record
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.plan import load_plan
+from lrsuggest.bench.tables import to_tables
 from lrsuggest.curves.heuristics.consensus import consensus
 from lrsuggest.curves.heuristics.registry import Abstention
 
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 def measured(out: Path) -> dict[str, Measured]:
     """Return a folder's tasks by label."""
     plan, store = load_plan(out), Store(out)
-    contexts = {task.label: task.context for task in collect(plan, store)[0]}
+    contexts = {task.label: task.context for task in to_tables(plan, store).tables.tasks()}
     found = {}
     for task in plan.tasks:
         results = {job: record for job in task.all_jobs if (record := store.measured(job))}

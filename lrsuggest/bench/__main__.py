@@ -160,13 +160,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fetch(args, console)
         if args.command == "score":
             return _score(args, console)
+        words = sys.argv[1:] if argv is None else argv
         if args.command == "report":
             from lrsuggest.bench.commands.report import report
 
-            words = printable(" ".join(sys.argv[1:] if argv is None else argv))
-            if report(args, f"python -m lrsuggest.bench {words}", console):
-                return 0
-        return _bench(args, argv, console)
+            return report(args, f"python -m lrsuggest.bench {printable(' '.join(words))}", console)
+        if args.command == "export":
+            from lrsuggest.bench.commands.export import export
+
+            return export(args, console)
+        from lrsuggest.bench.commands.run import run
+
+        return run(args, words, console)
     except UserError as error:
         print(f"lrsuggest: {error}", file=sys.stderr)
         return 2
@@ -194,71 +199,6 @@ def _check_filled(args: argparse.Namespace) -> None:
             isinstance(each, str) and not each.strip() for each in words
         ):
             raise UserError(f"{name} is empty (''); write out what is meant, or leave it out")
-
-
-def _bench(args: argparse.Namespace, argv: Sequence[str] | None, console: "Console") -> int:
-    """Run, report or export; without a command, run quick and report."""
-    from lrsuggest.bench.collect import collect, collect_lessons
-    from lrsuggest.bench.jobs.store import Store
-    from lrsuggest.bench.plan.plan import load_plan
-    from lrsuggest.bench.plan.suite import load
-    from lrsuggest.tasks.data.catalog import data_root
-
-    name = getattr(args, "suite", None) or "quick"
-    out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
-    if "out" not in args and args.command in ("report", "export"):
-        if (Path(name) / "plan.json").is_file():  # an output folder, wherever it lies
-            out = Path(name)
-        elif (Path(name) / "tasks.csv").is_file():
-            raise UserError(
-                f"{name} holds exported tables and no records; give the output folder of a suite "
-                "that was run"
-            )
-        elif Path(name).is_file() and Path(name).suffix != ".toml":
-            raise UserError(f"{name} is a file; give the folder it lies in, or a suite")
-        elif Path(name).is_dir() and len(Path(name).parts) > 1:
-            raise UserError(
-                f"{name} holds neither plan.json nor tasks.csv; give the output folder of a suite "
-                "that was run, or a folder of exported tables"
-            )
-    if args.command in (None, "run"):
-        from lrsuggest.bench.commands.run import drive
-
-        plan = drive(
-            name, load(name), data_root(getattr(args, "data", None)), out,
-            workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
-            device=getattr(args, "device", "cpu"),
-            words=sys.argv[1:] if argv is None else argv, console=console,
-        )  # fmt: skip
-    else:
-        plan = load_plan(out)
-    store = Store(out)
-    _, failed = collect(plan, store)
-    lessons, lost = collect_lessons(plan, store)
-    failed += [record or job for job, record in lost]
-    planned = len(plan.jobs) + sum(lesson.planned for lesson in lessons)
-    unreached = sum(lesson.unreached for lesson in lessons)
-    if args.command in (None, "report"):
-        from lrsuggest.bench.commands.report import from_records, write
-
-        found = from_records(out)
-        write(found, out / "report.html", console)
-    if args.command == "export":
-        from lrsuggest.bench.export import export
-
-        kept = export(plan, store, Path(args.to), lessons)
-        console.print(f"{kept} records written to {args.to}", highlight=False, markup=False)
-    if args.command is None:
-        from lrsuggest.bench.commands.score import print_regret
-
-        print_regret(found.tasks, console)
-    if lessons and args.command == "report":
-        from lrsuggest.bench.commands.score import print_lessons
-
-        print_lessons(lessons, console)
-    console.print(f"{planned - len(failed) - unreached} of {planned} planned runs have a result",
-                  highlight=False)  # fmt: skip
-    return 1 if failed else 0
 
 
 def _score(args: argparse.Namespace, console: "Console") -> int:

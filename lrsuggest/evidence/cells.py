@@ -17,6 +17,7 @@ Flags = NDArray[np.bool_]
 _MEND = "export the tables again"
 _NUMBER = r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|nan)"
 _LOOKS = rf"(?:\d+:{_NUMBER}(?: \d+:{_NUMBER})*)?"
+_PLACES = r"(?:\d+(?: \d+)*)?"
 _LOSSES = rf"(?:{_NUMBER}(?: {_NUMBER})*)?"
 
 
@@ -68,6 +69,8 @@ def check_sweeps(path: Path, table: pd.DataFrame) -> None:
     _check(path, table, "losses", _like(table.losses, _LOSSES), "no list of losses")
     held = np.array([len(each.split()) for each in table.losses])
     _check(path, table, "steps", held <= _numbers(table.steps), "below its number of losses")
+    if "skipped" in table:
+        _check(path, table, "skipped", _like(table.skipped, _PLACES), "no list of steps")
     _check_once(path, table, ("task", "seed", "start", "end", "steps"))
 
 

@@ -5,18 +5,14 @@
 hand-picked ones, seed by seed in the same data orders. Tables only.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.columns import Floats
-from lrsuggest.errors import UserError
-from lrsuggest.evidence.cells import as_text, read_text
 from lrsuggest.evidence.paired import compare
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import Response, TaskEvidence
@@ -70,10 +66,7 @@ class LessonEvidence:
             `low` is empty without a slice, `loss` infinite and `value` empty after a divergence.
         named: columns NAMED, a run of a contestant at a stage a row; one whose rate lies within
             10 % of another's shares that one's runs.
-        traces: of seed 0's chains in fp32.
-        planned: how many range tests, runs and test looks its chains had to make; what would have
-            followed a divergence does not count.
-        unreached: how many of them wait for one that has no result.
+        traces: of seed 0's chains in fp32; tables hold none.
     """
 
     facts: Mapping[str, str]
@@ -81,8 +74,6 @@ class LessonEvidence:
     chains: pd.DataFrame
     named: pd.DataFrame
     traces: tuple[Trace, ...] = ()
-    planned: int = 0
-    unreached: int = 0
 
     @property
     def name(self) -> str:
@@ -207,33 +198,3 @@ def autopilot(lesson: LessonEvidence) -> pd.DataFrame:
 def _rates(rows: pd.DataFrame) -> tuple[tuple[float, float], ...]:
     pairs = rows.sort_values("seed")[["low", "lr"]].to_numpy(float)
     return tuple((float(low), float(top)) for low, top in pairs)
-
-
-def load(folder: Path) -> list[LessonEvidence]:
-    """Load recorded lessons: lessons.csv, stages.csv, chains.csv and named.csv.
-
-    Raises:
-        UserError: the folder holds no such tables.
-    """
-    columns = {"lessons": LESSONS, "stages": STAGES, "chains": CHAINS, "named": NAMED}
-    try:
-        texts = [read_text(folder / f"{name}.csv", each) for name, each in columns.items()]
-        facts = as_text(texts[0])
-        stages, chains, named = (
-            pd.read_csv(io.StringIO(text), keep_default_na=True) for text in texts[1:]
-        )
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} holds no recorded lessons ({error}); give the folder of lessons.csv, "
-            "stages.csv, chains.csv and named.csv"
-        ) from None
-    named["where"] = named["where"].fillna("")
-    return [
-        LessonEvidence(
-            {str(k): str(v) for k, v in row.items()},
-            *(each[each.lesson == row["lesson"]] for each in (stages, chains, named)),
-        )
-        for row in facts.to_dict("records")
-    ]

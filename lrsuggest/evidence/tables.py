@@ -1,41 +1,176 @@
 """The recorded tables: every measured run and curve, so that any heuristic is judged in seconds.
 
-Three CSV files in benchmarks/recorded/: tasks.csv (a task a row), sweeps.csv (a range test a row,
-its losses in one field) and runs.csv (a training run a row). README.md there says what the columns
-mean.
+CSV files: tasks.csv (a task a row), sweeps.csv (a range test a row, its losses in one field) and
+runs.csv (a training run a row); of lessons also lessons.csv, stages.csv, chains.csv and named.csv.
+benchmarks/recorded/README.md says what the columns mean. All evidence is made from these: an output
+folder's records become such tables first, also where they are not written.
 """
 
+import csv
 import io
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from lrsuggest.curves.arguments import one_of, shown
-from lrsuggest.curves.columns import Ended
-from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, check_runs, check_sweeps, check_tasks, read_text
-from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, LessonEvidence
+from lrsuggest.evidence.parse import flag, task
+from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.files import output
 from lrsuggest.resources import shipped
-from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES
 
 TASKS = (
     "task", "title", "family", "kind", "model", "optimizer", "stage", "schedule", "size", "batch",
     "steps", "start", "start_probe", "start_score", "naive", "metric", "held_out", "hand_picked",
     "fingerprint", "device", "versions", "seconds",
 )  # fmt: skip
-LATER = {"synthetic": "0", "precision": "", "hand_picked_where": "", "keys": ""}  # old tables lack
+LATER = {  # what old tables lack
+    "synthetic": "0", "precision": "", "hand_picked_where": "", "keys": "", "sweep": "",
+}  # fmt: skip
 PARTS = ("grid", "fine", "short", "slice")  # of a task's runs
 SWEEPS = ("task", "seed", "start", "end", "steps", "ended", "losses")
+LATER_OF_SWEEPS = {"skipped": ""}  # likewise
 RUNS = (
     "task", "part", "lr", "low", "seed", "steps", "loss", "loss_probe", "loss_score", "metric",
     "looks", "seconds",
 )  # fmt: skip
+COLUMNS = {
+    "tasks": (*TASKS, *LATER), "sweeps": (*SWEEPS, *LATER_OF_SWEEPS), "runs": RUNS,
+    "lessons": LESSONS, "stages": STAGES, "chains": CHAINS, "named": NAMED,
+}  # fmt: skip
+_OF_TASKS, _OF_LESSONS = ("tasks", "sweeps", "runs"), ("lessons", "stages", "chains", "named")
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Tables as CSV text, by name: those of tasks, those of lessons, or both.
+
+    Attributes:
+        texts: a table's text by a name in COLUMNS.
+        folder: where they lie, None where they were not read from files.
+    """
+
+    texts: Mapping[str, str]
+    folder: Path | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Tables":
+        """Read the tables of tasks in a folder, and those of lessons that lie beside them.
+
+        Raises:
+            UserError: the folder holds no such tables, or a cell in them is none.
+        """
+        texts = _texts(folder, _OF_TASKS, "no recorded tables")
+        _check(folder, texts)
+        if (folder / "lessons.csv").is_file():
+            texts |= _texts(folder, _OF_LESSONS, "no recorded lessons")
+        return cls(texts, folder)
+
+    @property
+    def held(self) -> int:
+        """How many range tests, runs and stages of chains they hold."""
+        texts = (self.texts.get(name, "\n") for name in ("sweeps", "runs", "chains"))
+        return sum(text.count("\n") - 1 for text in texts)
+
+    def write(self, folder: Path) -> None:
+        """Write them into a folder, in place of those there.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        for name, text in self.texts.items():
+            with output(folder / f"{name}.csv", folders=True) as file:
+                file.write(text.encode())
+
+    def tasks(self, held_out: bool | None = None) -> list[TaskEvidence]:
+        """Return the evidence of every task.
+
+        Args:
+            held_out: True for those marked as held out, False for the others, None for all.
+
+        Raises:
+            UserError: a value cannot be read.
+        """
+        where = self.folder / "tasks.csv" if self.folder else "the tables"
+        sweeps = pd.read_csv(
+            io.StringIO(self.texts["sweeps"]), keep_default_na=False,
+            dtype={"task": str, "skipped": str},
+        )  # fmt: skip
+        runs = pd.read_csv(io.StringIO(self.texts["runs"]), dtype={"task": str, "looks": str})
+        parts = [(dict(list(each.groupby("task"))), each.iloc[:0]) for each in (sweeps, runs)]
+        found = []
+        for each in as_text(self.texts["tasks"]).to_dict("records"):
+            row = {**LATER, **{str(name): str(value) for name, value in each.items()}}
+            try:
+                if held_out is None or flag(row["held_out"]) is held_out:
+                    mine = (of.get(row["task"], none) for of, none in parts)
+                    found.append(task(row, *mine))
+            except UserError as error:
+                raise UserError(f"{where}, task {row['task']!r}: {error}") from None
+            except (ValueError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"{where}: of the task {row['task']!r} a value cannot be read ({error}); "
+                    "export the tables again"
+                ) from None
+        return found
+
+    def lessons(self) -> list[LessonEvidence]:
+        """Return the evidence of every lesson, none where there are no tables of lessons.
+
+        Raises:
+            UserError: a table cannot be read.
+        """
+        if "lessons" not in self.texts:
+            return []
+        try:
+            stages, chains, named = (
+                pd.read_csv(io.StringIO(self.texts[name])) for name in _OF_LESSONS[1:]
+            )
+        except ValueError as error:
+            raise UserError(f"{self.folder} holds no recorded lessons ({error})") from None
+        named["where"] = named["where"].fillna("")
+        return [
+            LessonEvidence(
+                {str(k): str(v) for k, v in row.items()},
+                *(each[each.lesson == row["lesson"]] for each in (stages, chains, named)),
+            )
+            for row in as_text(self.texts["lessons"]).to_dict("records")
+        ]
+
+
+class Builder:
+    """Makes tables row by row, as text from the first, which takes a tenth of rows' memory.
+
+    Args:
+        names: which tables, of COLUMNS.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._texts = {name: io.StringIO() for name in names}
+        self._writers = {
+            name: csv.DictWriter(text, COLUMNS[name], lineterminator="\n")
+            for name, text in self._texts.items()
+        }
+        for writer in self._writers.values():
+            writer.writeheader()
+
+    def add(self, name: str, row: Mapping[str, object]) -> None:
+        """Write a row: a float in six digits, NaN and None as nothing."""
+        self._writers[name].writerow({key: _cell(value) for key, value in row.items()})
+
+    def tables(self) -> Tables:
+        """Return what was added."""
+        return Tables({name: text.getvalue() for name, text in self._texts.items()})
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value
 
 
 def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[TaskEvidence]:
@@ -49,16 +184,45 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
     Raises:
         UserError: the folder holds no such tables.
     """
-    folder = folder or shipped("benchmarks/recorded")
-    paths = [folder / f"{name}.csv" for name in ("tasks", "sweeps", "runs")]
+    return Tables.read(folder or shipped("benchmarks/recorded")).tasks(held_out)
+
+
+def load_lessons(folder: Path) -> list[LessonEvidence]:
+    """Load recorded lessons: lessons.csv, stages.csv, chains.csv and named.csv.
+
+    Raises:
+        UserError: the folder holds no such tables.
+    """
+    return Tables(_texts(folder, _OF_LESSONS, "no recorded lessons"), folder).lessons()
+
+
+def _texts(folder: Path, names: Sequence[str], lacks: str) -> dict[str, str]:
+    """Read some tables of a folder; those columns that older tables lack may be absent."""
+    later = {*LATER, *LATER_OF_SWEEPS}
     try:
-        texts = [read_text(*each) for each in zip(paths, (TASKS, SWEEPS, RUNS), strict=True)]
-        tasks, written_sweeps, written_runs = map(as_text, texts)
-        sweeps = pd.read_csv(io.StringIO(texts[1]), keep_default_na=False, dtype={"task": str})
-        runs = pd.read_csv(io.StringIO(texts[2]), dtype={"task": str, "looks": str})
+        return {
+            name: read_text(folder / f"{name}.csv", [c for c in COLUMNS[name] if c not in later])
+            for name in names
+        }
     except UserError:
         raise
     except (OSError, ValueError) as error:
+        files = [f"{name}.csv" for name in names]
+        raise UserError(
+            f"{folder} holds {lacks} ({error}); give the folder of {', '.join(files[:-1])} and "
+            f"{files[-1]}"
+        ) from None
+
+
+def _check(folder: Path, texts: Mapping[str, str]) -> None:
+    """Refuse tables of tasks that do not belong together, or with a cell that is none.
+
+    Raises:
+        UserError: they are such.
+    """
+    try:
+        tasks, sweeps, runs = (as_text(texts[name]) for name in _OF_TASKS)
+    except ValueError as error:
         raise UserError(
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
             "sweeps.csv and runs.csv"
@@ -69,7 +233,7 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
     if tasks.task.duplicated().any():
         twice = tasks.task[tasks.task.duplicated()].iloc[0]
         raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")
-    for name, table in (("sweeps", written_sweeps), ("runs", written_runs)):
+    for name, table in (("sweeps", sweeps), ("runs", runs)):
         strange = table.task[~table.task.isin(tasks.task)]
         if len(strange):
             raise UserError(
@@ -81,147 +245,6 @@ def load(folder: Path | None = None, *, held_out: bool | None = None) -> list[Ta
         raise UserError(
             f"{folder / 'runs.csv'}: column part, {part!r}, is none of {', '.join(PARTS)}"
         )
-    check_tasks(paths[0], tasks)
-    check_sweeps(paths[1], written_sweeps)
-    check_runs(paths[2], written_runs)
-    sweeps_of = dict(list(sweeps.groupby("task")))
-    runs_of = dict(list(runs.groupby("task")))
-    found = []
-    for each in tasks.to_dict("records"):
-        row = {**LATER, **{str(name): str(value) for name, value in each.items()}}
-        try:
-            if held_out is None or _flag(row["held_out"]) is held_out:
-                found.append(_task(row, sweeps_of.get(row["task"]), runs_of.get(row["task"])))
-        except UserError as error:
-            raise UserError(f"{folder / 'tasks.csv'}, task {row['task']!r}: {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{folder / 'tasks.csv'}: of the task {row['task']!r} a value cannot be read "
-                f"({error}); export the tables again"
-            ) from None
-    return found
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
-
-
-def _flag(text: str) -> bool:
-    """Read 0 or 1; tables that went through other hands may say False or True."""
-    if text.lower() not in ("0", "1", "false", "true", ""):
-        raise ValueError(f"{text!r} is neither 0 nor 1")
-    return text.lower() in ("1", "true")
-
-
-def _task(
-    row: Mapping[str, str], sweeps: pd.DataFrame | None, runs: pd.DataFrame | None
-) -> TaskEvidence:
-    main: list[Curve] = []
-    variants: list[tuple[float, float, int, int, Curve]] = []
-    if sweeps is not None:
-        first = sweeps.iloc[0]
-        each: Any
-        for each in sweeps.itertuples(index=False):
-            curve = _curve(each)
-            variants.append((each.start, each.end, each.steps, each.seed, curve))
-            if (each.start, each.end, each.steps) == (first.start, first.end, first.steps):
-                main.append(curve)
-    runs = pd.DataFrame(columns=list(RUNS)) if runs is None else runs
-    rates = [float(each) for each in row["hand_picked"].split()]
-    for name, known in (("optimizer", OPTIMIZERS), ("stage", STAGES), ("schedule", SCHEDULES)):
-        one_of(name, row[name], known, f"column {name}, {shown(row[name])}, is none of "
-               + ", ".join(known))  # fmt: skip
-    where = json.loads(row["hand_picked_where"] or "null") or [""] * len(rates)
-    return TaskEvidence(
-        label=row["task"],
-        title=row["title"],
-        family=row["family"],
-        stage=row["stage"],
-        optimizer=row["optimizer"],
-        synthetic=_flag(row["synthetic"]),
-        curves=tuple(main),
-        response=response(runs, _number(row["start"])),
-        hand_picked=tuple(zip(rates, map(str, where), strict=True)),
-        metric=row["metric"],
-        metrics=_metrics(runs),
-        facts=_facts(row),
-        steps=int(row["steps"]),
-        batch=int(row["batch"]),
-        schedule=row["schedule"],
-        model=row["model"],
-        kind=row["kind"],
-        held_out=_flag(row["held_out"]),
-        naive=_number(row["naive"]),
-        variants=tuple(variants),
-        runs=runs,
-        starts=(_number(row["start_probe"]), _number(row["start_score"])),
-        keys=tuple(json.loads(row["keys"] or "{}").items()),
-    )
-
-
-def _facts(row: Mapping[str, str]) -> dict[str, str]:
-    """What a reader may want to know, by the names that a report from records has."""
-    told = {
-        "model": row["model"], "batch": row["batch"], "steps a run": row["steps"],
-        "device": row["device"], "precision": row["precision"], "data": row["fingerprint"],
-        **_versions(row["versions"]),
-        "compute": f"{row['seconds']} s" if math.isfinite(_number(row["seconds"])) else "",
-    }  # fmt: skip
-    return {name: value for name, value in told.items() if value}
-
-
-def _versions(text: str) -> dict[str, str]:
-    """Read versions by name: JSON, or as older tables have them, "torch=2.9 lrsuggest=0.1"."""
-    if text.startswith("{"):
-        return {str(name): str(value) for name, value in json.loads(text).items()}
-    found, name = dict[str, str](), ""
-    for word in text.split():
-        if "=" in word:
-            name, _, found[name] = word.partition("=")
-        elif name:
-            found[name] += f" {word}"  # of a version with a blank: "source tree"
-        else:
-            raise ValueError(f"{text!r} names no version")
-    return found
-
-
-def _metrics(runs: pd.DataFrame) -> pd.DataFrame:
-    """The metric of every run of the response: columns lr, seed and value."""
-    mine = runs[runs.part.isin(["grid", "fine"])]
-    return mine[["lr", "seed", "metric"]].rename(columns={"metric": "value"})
-
-
-def _curve(sweep: Any) -> Curve:
-    """Rebuild a curve; a loss that was not finite stands as nan."""
-    losses = [float(x) for x in sweep.losses.split()]
-    rates = np.geomspace(sweep.start, sweep.end, sweep.steps)[: len(losses)]
-    return Curve(rates, losses, ended=Ended(sweep.ended))
-
-
-def response(
-    runs: pd.DataFrame,
-    start: float,
-    *,
-    parts: Sequence[str] = ("grid", "fine"),
-    column: str = "loss",
-) -> Response | None:
-    """Build the response of some parts of the runs; None if there are none or no start.
-
-    Args:
-        runs: columns part, lr, seed and `column`, infinity for a diverged run.
-        start: loss of the checkpoint.
-        parts: which runs.
-        column: which loss.
-    """
-    chosen = runs[runs.part.isin(parts)]
-    if not len(chosen) or math.isnan(start):
-        return None
-    table = pd.DataFrame({"lr": chosen.lr, "seed": chosen.seed, "valid_loss": chosen[column]})
-    return Response.from_runs(table, start)
-
-
-def traces(runs: pd.DataFrame) -> Iterator[tuple[float, list[tuple[int, float]]]]:
-    """Yield (rate, [(step, validation loss), ...]) of the runs that were looked at midway."""
-    for run in runs.dropna(subset=["looks"]).itertuples(index=False):
-        pairs = (look.split(":") for look in str(run.looks).split())
-        yield float(str(run.lr)), [(int(step), float(loss)) for step, loss in pairs]
+    check_tasks(folder / "tasks.csv", tasks)
+    check_sweeps(folder / "sweeps.csv", sweeps)
+    check_runs(folder / "runs.csv", runs)

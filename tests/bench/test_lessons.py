@@ -7,10 +7,9 @@ from helpers import Reader
 from rich.console import Console
 
 from lrsuggest.bench import run
-from lrsuggest.bench.collect import collect, collect_lessons
+from lrsuggest.bench.commands.report import evidence, gather
 from lrsuggest.bench.engines.engine import Outcome
 from lrsuggest.bench.engines.local import Local
-from lrsuggest.bench.export import export
 from lrsuggest.bench.jobs.record import Record, RecordedCurve, Result
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan import chains, suite
@@ -18,12 +17,14 @@ from lrsuggest.bench.plan.chains import FALLBACK, RULE, nearest, suggested, walk
 from lrsuggest.bench.plan.make import make_plan
 from lrsuggest.bench.plan.plan import Chain, Named, load_plan
 from lrsuggest.bench.run import run_plan
+from lrsuggest.bench.tables import to_tables
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.errors import UserError
 from lrsuggest.evidence import tables
-from lrsuggest.evidence.lessons import SUGGESTED, autopilot, branches, load
+from lrsuggest.evidence.lessons import SUGGESTED, autopilot, branches
 from lrsuggest.evidence.regret import HAND_PICKED
+from lrsuggest.evidence.tables import load_lessons
 from lrsuggest.report.about import Story
 from lrsuggest.report.page import render
 from lrsuggest.tasks.data import catalog
@@ -130,11 +131,10 @@ def test_a_stage_without_a_published_rate_is_no_lesson(tmp_path, street):
 
 def test_every_chain_and_response_was_measured(ran):
     plan, store = load_plan(ran), Store(ran)
-    tasks, failed = collect(plan, store)
-    (lesson,), lost = collect_lessons(plan, store)
-    assert (failed, lost, lesson.unreached) == ([], [], 0)
+    tasks, story, (lesson,), _ = evidence(to_tables(plan, store))
+    assert (story.failed, story.unreached) == ((), 0)
     # 2 seeds: 2 hand-picked stages, 2 suggested ones with a range test before each
-    assert lesson.planned == 2 * 2 + 2 * 4
+    assert story.planned == len(plan.jobs) + 2 * 2 + 2 * 4
     assert len(lesson.chains) == 2 * 2 + 2 * 2
     assert np.isfinite(lesson.chains["value"]).all()
     assert [task.label for task in tasks] == lesson.stages.task.tolist()
@@ -160,7 +160,7 @@ def test_stages_go_on_from_the_chain_at_hand_picked_rates(ran):
     for task in plan.tasks:
         grid = {job.before for job in task.all_jobs}
         assert grid == ({None} if "frozen" in task.label.split() else {second[0].before})
-    (lesson,), _ = collect_lessons(plan, store)
+    (lesson,) = evidence(to_tables(plan, store)).lessons
     assert [(t.pilot, t.number) for t in lesson.traces] == [
         (HAND_PICKED, 1), (HAND_PICKED, 2), (SUGGESTED, 1), (SUGGESTED, 2),
     ]  # fmt: skip
@@ -184,16 +184,15 @@ def test_what_is_not_at_hand_or_not_worth_running_is_said(ran):
     assert said.startswith("biwi: ")
     assert f"left out: {said}" in (ran / "said.txt").read_text().replace("\n", "")
     assert plan.lessons[0].skipped == ("fp16", "fp16 in stage 2, run in fp32")
-    (lesson,), _ = collect_lessons(plan, Store(ran))
-    page = render(collect(plan, Store(ran))[0], Story("t", "c", 1, (), plan.absent), [lesson])
+    tasks, _, lessons, _ = gather(ran)
+    page = render(tasks, Story("t", "c", 1, (), plan.absent), lessons)
     text = " ".join(" ".join(Reader(page).text).split())
     assert "fp16 ✗ not validated emulated on a CPU" in text
     assert said in text
 
 
 def test_the_report_shows_both_comparisons_and_what_was_predicted(ran):
-    plan, store = load_plan(ran), Store(ran)
-    tasks, found = collect(plan, store)[0], collect_lessons(plan, store)[0]
+    tasks, _, found, _ = gather(ran)
     page = render(tasks, Story("t", "c", 1), found)
     read = Reader(page)
     assert len(set(read.ids)) == len(read.ids)
@@ -207,10 +206,9 @@ def test_the_report_shows_both_comparisons_and_what_was_predicted(ran):
 
 
 def test_tables_give_the_comparisons_back(ran, tmp_path):
-    plan, store = load_plan(ran), Store(ran)
-    tasks, found = collect(plan, store)[0], collect_lessons(plan, store)[0]
-    export(plan, store, tmp_path, found)
-    (back,) = load(tmp_path)
+    tasks, _, found, _ = gather(ran)
+    to_tables(load_plan(ran), Store(ran)).tables.write(tmp_path)
+    (back,) = load_lessons(tmp_path)
     was, now = autopilot(found[0]), autopilot(back)
     for ours, theirs in zip(now.our_rates, was.our_rates, strict=True):
         np.testing.assert_allclose(ours, theirs)
@@ -237,15 +235,19 @@ def test_a_missing_run_is_named_with_what_waits_for_it(ran, tmp_path):
     for path in (ran / "records").iterdir():
         if path.stem != first[0].key:
             (tmp_path / "records" / path.name).write_bytes(path.read_bytes())
-    (lesson,), lost = collect_lessons(plan, other)
-    assert lost == [(first[0], None)]
-    assert lesson.unreached == 2  # the range test and the run of the second stage
+    tables, story, _ = to_tables(plan, other)
+    here = [lost for lost in story.failed if lost.label == first[0].label]
+    assert [lost.status for lost in here] == ["missing"]
+    assert story.unreached == 2  # the range test and the run of the second stage
     other.put(Record(first[0], Result("diverged", end={})))
-    (lesson,), lost = collect_lessons(plan, other)
-    assert (lost, lesson.unreached, lesson.planned) == ([], 0, 10)
+    tables, later, _ = to_tables(plan, other)
+    assert (later.failed, later.unreached, later.planned) == (
+        tuple(each for each in story.failed if each not in here), 0, story.planned - 2,
+    )  # fmt: skip
+    (lesson,) = tables.lessons()
     row = lesson.chains[(lesson.chains.pilot == SUGGESTED) & (lesson.chains.seed == 1)]
     assert row[["status", "number"]].to_numpy().tolist() == [["diverged", 1]]
-    assert second[0].key not in {job.key for job, _ in lost}
+    assert second[0].label not in {lost.label for lost in later.failed}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 from test_suite import GOOD
 
-from lrsuggest.bench.collect import collect
 from lrsuggest.bench.engines.engine import Outcome
 from lrsuggest.bench.jobs.record import Provenance, Record, RecordedCurve, Result
 from lrsuggest.bench.jobs.store import Store
@@ -18,6 +17,7 @@ from lrsuggest.bench.plan.make import make_plan
 from lrsuggest.bench.plan.plan import Plan, load_plan, save_plan
 from lrsuggest.bench.plan.suite import load
 from lrsuggest.bench.run import run_plan
+from lrsuggest.bench.tables import to_tables
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import dataset, datasets, pretrained
@@ -154,17 +154,18 @@ def test_what_follows_is_refined_where_no_run_diverged_and_chased_where_asked(tm
             store.put(Record(each, Result("ok", end={"loss": 0.01 * each.rates[0]})))
     assert _following(task, store) == refined(task, 1e-2)
     eager = msgspec.structs.replace(task, chase=True, refine=None)
-    rates = np.geomspace(1e-7, 10, 60)
-    curve = Curve(rates, 1 - 0.5 / (1 + (1 / rates)))
     for each in task.jobs:
         if each.kind == "sweep":
+            rates = np.geomspace(*each.rates, each.steps)
+            curve = Curve(rates, 1 - 0.5 / (1 + (1 / rates)))
             result = Result("ok", start={"loss": 2.0}, curve=RecordedCurve.of(curve))
             store.put(Record(each, result))
     found = _following(eager, store)
     assert found
     assert all(not 1e-3 <= j.rates[0] <= 1e-1 for j in found)
-    evidence, failed = collect(plan_of(tmp_path, text), store)
-    assert failed == []
+    tables, story, _ = to_tables(plan_of(tmp_path, text), store)
+    evidence = tables.tasks()
+    assert story.failed == ()
     assert evidence[0].response.rates.tolist() == [1e-3, 1e-2, 1e-1]
     assert len(evidence[0].curves) == 3, "variants are no curves to be judged"
 

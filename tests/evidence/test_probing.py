@@ -10,9 +10,9 @@ from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.consensus import RULE, Rule, place, told
+from lrsuggest.evidence.parse import response
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.studies.probe_replay import COUNTS, SHIFTS, SHORTER, best_of_short, probed
-from lrsuggest.evidence.tables import response
 from lrsuggest.report.figures.overview import cost_figure
 from lrsuggest.training.probe_search import settle
 

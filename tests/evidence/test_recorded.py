@@ -11,8 +11,9 @@ import pytest
 from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.contested import contested
+from lrsuggest.evidence.parse import response, traces
 from lrsuggest.evidence.regret import OUT_OF_FOLD, contest, scorable
-from lrsuggest.evidence.tables import RUNS, SWEEPS, TASKS, load, response, traces
+from lrsuggest.evidence.tables import RUNS, SWEEPS, TASKS, load
 from lrsuggest.resources import shipped
 
 FOLDER = shipped("benchmarks/recorded")

@@ -1,29 +1,30 @@
 """What a report is made from: an output folder's records, or a folder of exported tables."""
 
 import argparse
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
 from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
-from lrsuggest.bench.collect import collect, collect_lessons, strays
-from lrsuggest.bench.export import keys_of, naive, run_row
-from lrsuggest.bench.jobs.record import Record
+from lrsuggest.bench.commands.folder import holds_tables, output_folder
 from lrsuggest.bench.jobs.store import Store
-from lrsuggest.bench.plan.plan import PlannedTask, load_plan
+from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.plan.suite import load as load_suite
+from lrsuggest.bench.tables import Collected, to_tables
 from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
-from lrsuggest.evidence import lessons as lesson_tables
-from lrsuggest.evidence import tables
-from lrsuggest.evidence.lessons import LessonEvidence
+from lrsuggest.evidence.lessons import TEST, LessonEvidence, autopilot
 from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.evidence.tables import Tables
 from lrsuggest.files import atomic
-from lrsuggest.report.about import Lost, Story
+from lrsuggest.report.about import Story
 from lrsuggest.report.compare import Comparison, Side, render_comparison
+from lrsuggest.report.lessons import metric, verdict
 from lrsuggest.report.page import render
 
 
@@ -34,11 +35,6 @@ class Gathered(NamedTuple):
     story: Story
     lessons: list[LessonEvidence]
     stages: list[TaskEvidence]
-
-
-def holds_tables(folder: Path) -> bool:
-    """Say whether a folder holds tables that `export` wrote, and no records they were made of."""
-    return (folder / "tasks.csv").is_file() and not (folder / "plan.json").is_file()
 
 
 def gather(where: Path, command: str = "") -> Gathered:
@@ -59,67 +55,26 @@ def gather(where: Path, command: str = "") -> Gathered:
             f"{where} holds neither plan.json nor tasks.csv; give the output folder of a suite "
             "that was run, or a folder of exported tables"
         )
-    return from_records(where)
+    return evidence(to_tables(load_plan(where), Store(where)))
 
 
-def from_records(out: Path) -> Gathered:
-    """Return the evidence of an output folder, rebuilt from its records."""
-    plan, store = load_plan(out), Store(out)
-    tasks, failed = collect(plan, store)
-    lessons, lost = collect_lessons(plan, store)
-    failed += [record or job for job, record in lost]
-    story = Story(
-        plan.title,
-        plan.command,
-        len(plan.jobs) + sum(lesson.planned for lesson in lessons),
-        tuple(
-            Lost(each.job.label, each.status, each.provenance.error or "")
-            if isinstance(each, Record)
-            else Lost(each.label, "missing")
-            for each in failed
-        ),
-        plan.absent,
-        sum(lesson.unreached for lesson in lessons),
-        suite=plan.suite,
-        stray=len(strays(plan, store)),
-        kept=str(store.folder),
-    )
-    whole = [_whole(*pair, store) for pair in zip(tasks, plan.tasks, strict=True)]
-    return Gathered(whole, story, lessons, [])
-
-
-def _whole(task: TaskEvidence, planned: PlannedTask, store: Store) -> TaskEvidence:
-    """Add to a task what recorded tables have too: every run, every range test, and their keys."""
-    found = [record for job in planned.all_jobs if (record := store.measured(job))]
-    tests = sorted((r for r in found if r.result.curve), key=lambda r: not planned.main(r.job))
-    rows = [run_row(planned, record) for record in found if not record.result.curve]
-    runs = pd.DataFrame(rows, columns=list(tables.RUNS)).replace("", np.nan)
-    numbers = [name for name in tables.RUNS if name not in ("task", "part", "looks")]
-    start = next((r.result.start for r in found if r.result.start), {}) or {}
-    return replace(
-        task,
-        runs=runs.assign(**{name: pd.to_numeric(runs[name]) for name in numbers}),
-        variants=tuple(
-            (r.job.rates[0], r.job.rates[1], r.job.steps, r.job.seed, r.result.curve.curve())
-            for r in tests
-            if r.result.curve
-        ),
-        starts=(start.get("loss_probe", np.nan), start.get("loss_score", np.nan)),
-        keys=tuple(keys_of(planned, found).items()),
-        naive=naive(planned, store) if found else np.nan,
-    )
+def evidence(collected: Collected) -> Gathered:
+    """Return the evidence of an output folder, made from the tables of its records."""
+    lessons = [
+        replace(lesson, traces=collected.traces[lesson.name])
+        for lesson in collected.tables.lessons()
+    ]
+    return Gathered(collected.tables.tasks(), collected.story, lessons, [])
 
 
 def _from_tables(folder: Path, command: str) -> Gathered:
     """Return the evidence of exported tables; lessons may lie beside them or in lessons/."""
-    tasks = tables.load(folder)
-    lessons: list[LessonEvidence] = []
+    tables = Tables.read(folder)
+    tasks, lessons = tables.tasks(), tables.lessons()
     stages: list[TaskEvidence] = []
-    for home in (folder, folder / "lessons"):
-        if (home / "lessons.csv").is_file():
-            lessons = lesson_tables.load(home)
-            stages = [] if home == folder else tables.load(home)
-            break
+    if not lessons and (folder / "lessons" / "lessons.csv").is_file():
+        beside = Tables.read(folder / "lessons")
+        lessons, stages = beside.lessons(), beside.tasks()
     runs = sum(len(task.runs) + len(task.variants) for task in [*tasks, *stages])
     story = Story(
         _title(folder),
@@ -182,13 +137,17 @@ def compare(before: Gathered, after: Gathered, command: str, path: Path, console
     _put(render_comparison(found, command), path, console)
 
 
-def report(args: argparse.Namespace, command: str, console: Console) -> bool:
-    """Write a comparison, or the report of exported tables; False where neither was asked for.
+def report(args: argparse.Namespace, command: str, console: Console) -> int:
+    """Write a comparison, or the report of an output folder or of exported tables.
 
     Args:
-        args: suite (a folder of tables, where it is one), compare (two folders, or None) and out.
+        args: suite (a suite's name, an output folder or a folder of tables), compare (two folders,
+            or None) and out.
         command: what was asked for, in words.
         console: where to say what was written.
+
+    Returns:
+        1 where a planned run has no result, else 0.
     """
     out = getattr(args, "out", None)
     if args.compare:
@@ -198,11 +157,44 @@ def report(args: argparse.Namespace, command: str, console: Console) -> bool:
             )
         before, after = (gather(Path(name), command) for name in args.compare)
         compare(before, after, command, Path(out or "reports") / "compare.html", console)
-        return True
+        return 0
     folder = Path(args.suite or "quick")
-    if not holds_tables(folder):
-        return False
-    name = folder.resolve().name
-    path = Path(out) / "report.html" if out else Path("reports") / f"{name}.html"
-    write(gather(folder, command), path, console)
-    return True
+    if holds_tables(folder):
+        name = folder.resolve().name
+        path = Path(out) / "report.html" if out else Path("reports") / f"{name}.html"
+        write(gather(folder, command), path, console)
+        return 0
+    where = output_folder(args)
+    collected = to_tables(load_plan(where), Store(where))
+    found = evidence(collected)
+    write(found, where / "report.html", console)
+    if found.lessons:
+        print_lessons(found.lessons, console)
+    return told(collected.story, console)
+
+
+def told(story: Story, console: Console) -> int:
+    """Say how many planned runs have a result; returns 1 where one has none, else 0."""
+    console.print(
+        f"{story.measured} of {story.planned} planned runs have a result", highlight=False
+    )
+    return 1 if story.failed else 0
+
+
+def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
+    """Print every lesson's whole chains, at suggested rates beside hand-picked ones."""
+    shown = Table(
+        Column("lesson", no_wrap=True), "after stage", "format", "metric", "hand-picked",
+        "suggested", "verdict, 95 %", "seconds a run", "peak MB", box=None,
+    )  # fmt: skip
+    for lesson in (each for each in lessons if len(each.chains)):
+        for row in autopilot(lesson).to_dict("records"):
+            peak = row["our_peak_mb"]
+            shown.add_row(
+                Text(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
+                row["precision"], lesson.facts["metric"].replace("_", " "),
+                metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
+                f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
+                "" if math.isnan(peak) else f"{row['their_peak_mb']:.0f} and {peak:.0f}",
+            )  # fmt: skip
+    console.print(shown)

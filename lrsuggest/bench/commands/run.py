@@ -1,5 +1,6 @@
 """Runs a suite from the command line: one driver per folder, stopped by a signal, gone on with."""
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from lrsuggest.bench.commands.machine import cores
+from lrsuggest.bench.commands.report import evidence, told, write
+from lrsuggest.bench.commands.score import print_regret
 from lrsuggest.bench.engines.cluster import Cluster
 from lrsuggest.bench.engines.engine import Engine
 from lrsuggest.bench.engines.local import Local
@@ -15,9 +18,37 @@ from lrsuggest.bench.jobs.lock import driving, stoppable
 from lrsuggest.bench.jobs.store import Store, writing
 from lrsuggest.bench.plan.make import make_plan
 from lrsuggest.bench.plan.plan import Plan
-from lrsuggest.bench.plan.suite import Suite
+from lrsuggest.bench.plan.suite import Suite, load
 from lrsuggest.bench.run import run_plan
+from lrsuggest.bench.tables import to_tables
 from lrsuggest.errors import UserError, printable
+from lrsuggest.tasks.data.catalog import data_root
+
+
+def run(args: argparse.Namespace, words: Sequence[str], console: Console) -> int:
+    """Run a suite; without a command "quick", and then its report.
+
+    Args:
+        args: command, and where given suite, data, out, workers, scheduler and device.
+        words: the command's arguments, for the report.
+        console: what is told goes here.
+
+    Returns:
+        1 where a planned run has no result, else 0.
+    """
+    name = getattr(args, "suite", None) or "quick"
+    out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
+    plan = drive(
+        name, load(name), data_root(getattr(args, "data", None)), out,
+        workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
+        device=getattr(args, "device", "cpu"), words=words, console=console,
+    )  # fmt: skip
+    collected = to_tables(plan, Store(out))
+    if args.command is None:
+        found = evidence(collected)
+        write(found, out / "report.html", console)
+        print_regret(found.tasks, console)
+    return told(collected.story, console)
 
 
 def drive(

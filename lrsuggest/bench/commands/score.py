@@ -18,7 +18,6 @@ from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.curves.heuristics.registry import Abstention, Context, Read
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.contested import by_schedule, contested, left_out, of, rests_on
-from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
@@ -204,28 +203,6 @@ def _ranking(part: pd.DataFrame, tasks: Sequence[TaskEvidence], newcomers: Seque
             style="bold" if row["contestant"] in newcomers else None,
         )  # fmt: skip
     return shown
-
-
-def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
-    """Print every lesson's whole chains, at suggested rates beside hand-picked ones."""
-    from lrsuggest.evidence.lessons import TEST, autopilot
-    from lrsuggest.report.lessons import metric, verdict
-
-    shown = Table(
-        Column("lesson", no_wrap=True), "after stage", "format", "metric", "hand-picked",
-        "suggested", "verdict, 95 %", "seconds a run", "peak MB", box=None,
-    )  # fmt: skip
-    for lesson in (each for each in lessons if len(each.chains)):
-        for row in autopilot(lesson).to_dict("records"):
-            peak = row["our_peak_mb"]
-            shown.add_row(
-                Text(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
-                row["precision"], lesson.facts["metric"].replace("_", " "),
-                metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
-                f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
-                "" if math.isnan(peak) else f"{row['their_peak_mb']:.0f} and {peak:.0f}",
-            )  # fmt: skip
-    console.print(shown)
 
 
 def print_people(split: str | None, console: Console, newcomers: Sequence[str] = ()) -> None:

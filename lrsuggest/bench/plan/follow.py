@@ -1,12 +1,13 @@
 """What follows from results: runs beyond the grid, around its best rate, and at the picks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import msgspec
 import numpy as np
 
 from lrsuggest.bench.jobs.job import Job
+from lrsuggest.bench.jobs.record import Record
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.chains import (
     all_named,
@@ -22,10 +23,10 @@ from lrsuggest.curves.heuristics.registry import Context
 FRESH = 100  # seeds from here on never chose what they value
 
 
-def curves_of(task: PlannedTask, store: Store) -> list[Curve]:
-    """Return the range tests of a task that heuristics are judged on."""
+def curves_of(task: PlannedTask, find: Callable[[Job], Record | None]) -> list[Curve]:
+    """Return the range tests of a task that heuristics are judged on; `find` gives a result."""
     jobs = [job for job in task.jobs if job.kind == "sweep" and task.main(job)]
-    results = [record.result for job in jobs if (record := store.measured(job))]
+    results = [record.result for job in jobs if (record := find(job))]
     return [result.curve.curve() for result in results if result.curve]
 
 
@@ -85,7 +86,7 @@ def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
 
 def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     """Return the runs that follow from the results of a task's first ones."""
-    curves = curves_of(task, store)
+    curves = curves_of(task, store.measured)
     picks: list[float] = []
     if task.chase:
         context = Context(task.dataset.optimizer, task.stage, task.steps, task.batch, task.schedule)

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.curves.columns import Floats
+from lrsuggest.evidence.parse import traces
 from lrsuggest.evidence.regret import regret, scorable
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.studies.sensitivity import read_one
-from lrsuggest.evidence.tables import traces
 from lrsuggest.vocabulary import STAGES
 
 FINE = 0.05  # the regret up to which a rate is called fine

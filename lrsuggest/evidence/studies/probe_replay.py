@@ -14,9 +14,9 @@ import pandas as pd
 from lrsuggest.curves.heuristics.all import rates, read_all
 from lrsuggest.curves.heuristics.consensus import RULE, Rule, interval, told
 from lrsuggest.curves.heuristics.registry import Abstention
+from lrsuggest.evidence.parse import response
 from lrsuggest.evidence.regret import regret, scorable
 from lrsuggest.evidence.response import TaskEvidence
-from lrsuggest.evidence.tables import response
 from lrsuggest.training.probe_search import choose, settle
 
 SHORTER = 4  # the short runs' share of a full one

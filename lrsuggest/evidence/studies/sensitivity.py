@@ -20,9 +20,9 @@ from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.heuristics.shapes import lowest
 from lrsuggest.curves.pooling import pool
 from lrsuggest.errors import LrsuggestWarning
+from lrsuggest.evidence.parse import response
 from lrsuggest.evidence.regret import regret, scorable
 from lrsuggest.evidence.response import DIVERGED, Response, TaskEvidence
-from lrsuggest.evidence.tables import response
 
 READINGS = ("steepest_gaussian", "min_10", "steepest_min_10")  # those that replicates are tried on
 _SMOOTHINGS = {"steepest": "savgol", "steepest_gaussian": "gaussian", "steepest_robust": "robust"}

@@ -1,4 +1,4 @@
-"""From records to the recorded tables that `score` judges on."""
+"""From a task's records to its rows of tasks.csv, sweeps.csv and runs.csv."""
 
 import contextlib
 import json
@@ -6,19 +6,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from lrsuggest.bench.collect import facts_of, hand_picked
 from lrsuggest.bench.jobs.job import Job
 from lrsuggest.bench.jobs.record import Record
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.follow import FRESH
-from lrsuggest.bench.plan.plan import Plan, PlannedTask
-from lrsuggest.errors import UserError
-from lrsuggest.evidence.lessons import LESSONS, LessonEvidence
-from lrsuggest.evidence.tables import LATER, RUNS, SWEEPS, TASKS
-from lrsuggest.files import output
+from lrsuggest.bench.plan.plan import PlannedTask
+from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.tasks.data.resident import Resident, cached
+
+Row = dict[str, object]
 
 
 def _text(value: float | None) -> str:
@@ -35,7 +31,7 @@ def part(task: PlannedTask, job: Job) -> str:
     return "fine" if job.seed >= FRESH else "grid"
 
 
-def run_row(task: PlannedTask, record: Record) -> dict[str, object]:
+def run_row(task: PlannedTask, record: Record) -> Row:
     """Return a training run as a row of runs.csv: numbers as text, empty where there is none."""
     end, job = record.result.end or {}, record.job
     lost = float("inf")
@@ -53,36 +49,51 @@ def run_row(task: PlannedTask, record: Record) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _sweep(task: PlannedTask, record: Record) -> dict[str, object]:
+def sweep_row(task: PlannedTask, record: Record) -> Row:
+    """Return a range test as a row of sweeps.csv."""
     job, curve = record.job, record.result.curve
     assert curve is not None
     return {
         "task": task.label, "seed": job.seed, "start": _text(job.rates[0]),
         "end": _text(job.rates[1]), "steps": job.steps, "ended": curve.ended,
         "losses": " ".join(map(_text, curve.loss)),
+        "skipped": " ".join(map(str, curve.skipped)),
     }  # fmt: skip
 
 
-def _task(task: PlannedTask, records: Sequence[Record], store: Store) -> dict[str, object]:
+def task_row(task: PlannedTask, records: Sequence[Record], naive: float) -> Row:
+    """Return a task as a row of tasks.csv.
+
+    Args:
+        task: the task.
+        records: its results, none where nothing of it was measured.
+        naive: loss of the best constant prediction, or NaN.
+    """
     start = next((r.result.start for r in records if r.result.start), {}) or {}
-    metric = next((k for k in start if not k.startswith("loss")), "")
-    picked, facts = hand_picked(task), facts_of(task, records)
-    beside = ("model", "batch", "steps a run", "device", "precision", "data", "compute")
-    versions = {name: value for name, value in facts.items() if name not in beside}
+    ends = (r.result.end for r in records if r.result.end)
+    metric = next((k for each in (start, *ends) for k in each if not k.startswith("loss")), "")
+    picked, made = hand_picked(task), [r.provenance.versions for r in records]
+    versions = {
+        name: _each({each.get(name, "not recorded") for each in made})
+        for name in dict.fromkeys(name for each in made for name in each)
+    }
     return {
         "task": task.label, "title": task.dataset.title, "family": task.dataset.family,
         "kind": task.dataset.kind, "model": task.dataset.model,
         "optimizer": task.dataset.optimizer, "stage": task.stage, "schedule": task.schedule,
         "size": "x".join(map(str, task.size)), "batch": task.batch, "steps": task.steps,
         "start": _text(start.get("loss")), "start_probe": _text(start.get("loss_probe")),
-        "start_score": _text(start.get("loss_score")), "naive": _text(naive(task, store)),
+        "start_score": _text(start.get("loss_score")), "naive": _text(naive),
         "metric": metric, "held_out": int(task.held_out),
         "hand_picked": " ".join(f"{rate:g}" for rate, _ in picked),
-        "fingerprint": facts["data"], "device": facts["device"],
-        "versions": json.dumps(versions), "seconds": facts["compute"].removesuffix(" s"),
-        "synthetic": int(task.dataset.synthetic), "precision": facts["precision"],
+        "fingerprint": _each({r.job.fingerprint for r in records}),
+        "device": _each({r.job.device for r in records}), "versions": json.dumps(versions),
+        "seconds": f"{sum(r.provenance.seconds for r in records):.0f}",
+        "synthetic": int(task.dataset.synthetic),
+        "precision": _each({r.job.precision for r in records}),
         "hand_picked_where": json.dumps([where for _, where in picked]),
-        "keys": json.dumps(keys_of(task, records)),
+        "keys": json.dumps(_keys(task, records)),
+        "sweep": f"{task.sweep.start:.6g} {task.sweep.end:.6g} {task.sweep.steps}",
     }  # fmt: skip
 
 
@@ -101,7 +112,7 @@ def naive(task: PlannedTask, store: Store) -> float:
     return math.nan
 
 
-def keys_of(task: PlannedTask, records: Sequence[Record]) -> dict[str, str]:
+def _keys(task: PlannedTask, records: Sequence[Record]) -> dict[str, str]:
     """Return a task's job keys, separated by blanks, by what they measured."""
     found: dict[str, list[str]] = {}
     tests = sorted((r for r in records if r.result.curve), key=lambda r: not task.main(r.job))
@@ -111,47 +122,20 @@ def keys_of(task: PlannedTask, records: Sequence[Record]) -> dict[str, str]:
     return {what: " ".join(keys) for what, keys in found.items()}
 
 
-def export(plan: Plan, store: Store, folder: Path, lessons: Sequence[LessonEvidence] = ()) -> int:
-    """Write tasks.csv, sweeps.csv and runs.csv; returns how many records went in.
+def _each(values: set[str]) -> str:
+    """Every distinct value: a mixture must be seen."""
+    return ", ".join(sorted(values))
 
-    Sweeps come with the range test that heuristics are judged on first. Where there are lessons,
-    lessons.csv, stages.csv, chains.csv and named.csv stand beside them.
 
-    Raises:
-        UserError: there is no record, or the folder holds records; nothing in it is changed.
+def hand_picked(task: PlannedTask) -> tuple[tuple[float, str], ...]:
+    """Return what people chose for a task, with its source.
+
+    Of a lesson's stage only the one to compare with, and no slice: that has runs of its own.
     """
-    if (folder / "plan.json").is_file():
-        raise UserError(
-            f"{folder} holds the records of a suite that was run; give --to another folder"
+    if task.lesson:
+        return tuple(
+            (each.rates[0], each.where)
+            for each in task.named
+            if each.name == HAND_PICKED and len(each.rates) == 1
         )
-    tasks, sweeps, runs = [], [], []
-    for task in plan.tasks:
-        found = [record for job in task.all_jobs if (record := store.measured(job))]
-        if not found:
-            continue
-        tasks.append(_task(task, found, store))
-        tests = [record for record in found if record.result.curve]
-        tests.sort(key=lambda record: not task.main(record.job))
-        sweeps += [_sweep(task, record) for record in tests]
-        runs += [run_row(task, record) for record in found if not record.result.curve]
-    kept = len(sweeps) + len(runs) + sum(len(each.chains) for each in lessons)
-    if not kept:
-        raise UserError(
-            f"{store.folder} holds no result that can be read, so {folder} is left as it is; run "
-            "the suite first"
-        )
-    tables = {
-        name: pd.DataFrame(rows, columns=list(columns))
-        for name, rows, columns in (
-            ("tasks", tasks, (*TASKS, *LATER)), ("sweeps", sweeps, SWEEPS), ("runs", runs, RUNS),
-        )
-    }  # fmt: skip
-    if lessons:
-        tables["lessons"] = pd.DataFrame([each.facts for each in lessons], columns=list(LESSONS))
-        for name in ("stages", "chains", "named"):
-            parts = [getattr(each, name) for each in lessons]
-            tables[name] = pd.concat([each for each in parts if len(each)] or parts[:1])
-    for name, table in tables.items():
-        with output(folder / f"{name}.csv", folders=True) as file:
-            file.write(table.to_csv(index=False, float_format="%.6g").encode())
-    return kept
+    return tuple((p.top, p.where) for p in task.dataset.picked(task.stage))
