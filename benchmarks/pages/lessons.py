@@ -91,7 +91,7 @@ def slices(lessons: Sequence[LessonEvidence], tasks: Sequence[TaskEvidence]) -> 
 def stages_table(lessons: Sequence[LessonEvidence]) -> list[str]:
     """Return what was trained, stage by stage, beside what the course trained."""
     rows = [
-        [lesson.name, stage_names(lesson)[row["number"]], lesson.facts["model"], row["batch"],
+        [lesson.name, stage_names(lesson)[row["number"]], lesson.model, row["batch"],
          row["epochs"], row["steps"], row["course"]]
         for lesson in lessons
         for row in lesson.stages.fillna("").to_dict("records")
@@ -147,7 +147,7 @@ def left_out(lessons: Sequence[LessonEvidence]) -> str:
     """Return what the suite has and these tables do not."""
     names = {each.name for each in lessons}
     absent = [each.label for each in load_suite("lessons").lesson if each.label not in names]
-    skipped = [f"{each.name}: {each.facts['skipped']}" for each in lessons if each.facts["skipped"]]
+    skipped = [f"{each.name}: {each.skipped}" for each in lessons if each.skipped]
     return (
         f"Lessons whose data were not at hand: {', '.join(absent) or 'none'}. Number formats not "
         f"worth running there (emulated on a CPU): {'; '.join(skipped) or 'none'}."
@@ -169,13 +169,12 @@ def page() -> str:
     seconds = sum(float(t.runs.seconds.sum()) for t in tasks)
     seconds += sum(float(each.chains.seconds.sum()) for each in lessons)
     runs = sum(len(t.runs) for t in tasks) + sum(len(each.chains) for each in lessons)
-    facts = lessons[0].facts
     return "\n".join([
         "# The lessons: hand-picked against suggested", "",
         "Written by `python benchmarks/pages/lessons.py` from benchmarks/recorded/lessons/, which "
         "the suite [lessons.toml](../benchmarks/suites/lessons.toml) gave. "
-        f"{runs} runs, {seconds / 3600:.1f} core hours, on {facts['device']} with "
-        f"{facts['versions']}.", "",
+        f"{runs} runs, {seconds / 3600:.1f} core hours, on {lessons[0].device} with "
+        f"{lessons[0].versions}.", "",
         "Short: smaller images and mostly fewer epochs than the course's, and mostly another "
         "network than the one whose rates are compared; the last table says which. The rule behind "
         "the suggested rates was fitted on families that most of these lessons come from, so these "

@@ -6,7 +6,7 @@ hand-picked ones, seed by seed in the same data orders. Tables only.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,40 +55,56 @@ class Trace:
     shown: bytes | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LessonEvidence:
     """All that was measured of one lesson, but for its stages' responses.
 
     Attributes:
-        facts: what LESSONS names, as text.
+        name: of the lesson.
+        title: the dataset's.
+        family: the dataset's.
+        model: as datasets.toml names it.
+        optimizer: its name.
+        schedule: of the rate at every stage.
+        metric: name of what is compared, "" where nothing was measured.
+        margin: how much worse, in the metric's units, still counts as not worse.
         stages: columns STAGES, a stage a row.
         chains: columns CHAINS, a stage of a chain a row, number 0 the look at the test split;
             `low` is empty without a slice, `loss` infinite and `value` empty after a divergence.
         named: columns NAMED, a run of a contestant at a stage a row; one whose rate lies within
             10 % of another's shares that one's runs.
+        seeds: how many seeds the stages' contestants have.
+        chain_seeds: how many seeds the chains have.
+        skipped: what was asked for and not worth running, in words.
+        device: class of device.
+        fingerprint: digest of the data's files.
+        versions: what they ran with, in words.
         traces: of seed 0's chains in fp32; tables hold none.
     """
 
-    facts: Mapping[str, str]
+    name: str
+    title: str
+    family: str
+    model: str
+    optimizer: str
+    schedule: str
+    metric: str
+    margin: float
     stages: pd.DataFrame
     chains: pd.DataFrame
     named: pd.DataFrame
+    seeds: int = 1
+    chain_seeds: int = 1
+    skipped: str = ""
+    device: str = ""
+    fingerprint: str = ""
+    versions: str = ""
     traces: tuple[Trace, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The lesson's name."""
-        return self.facts["lesson"]
 
     @property
     def higher(self) -> bool:
         """Whether more of the metric is better; errors are better low."""
-        return self.facts["metric"] == "accuracy"
-
-    @property
-    def margin(self) -> float:
-        """How much worse still counts as not worse."""
-        return float(self.facts["margin"])
+        return self.metric == "accuracy"
 
 
 def _by_seed(rows: pd.DataFrame, seeds: Sequence[int], number: int | None = None) -> Floats:
@@ -122,7 +138,7 @@ def branches(lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -> pd.DataFr
     labels = lesson.stages.set_index("number").task
     rows = []
     for number, stage in lesson.named.groupby("number", sort=True):
-        seeds = range(int(lesson.facts["seeds"]))
+        seeds = range(lesson.seeds)
         theirs = _by_seed(stage[stage.contestant == HAND_PICKED], seeds)
         response = responses.get(labels[number])
         for name, here in stage.groupby("contestant", sort=False):
@@ -165,7 +181,7 @@ def autopilot(lesson: LessonEvidence) -> pd.DataFrame:
     sides = [f"{who}_{what}" for who in ("their", "our") for what in each_side]
     columns = ["precision", "number", *sides, "against", "in_fp32"]
     rows = []
-    seeds = range(int(lesson.facts["chain_seeds"]))
+    seeds = range(lesson.chain_seeds)
     flown = dict(iter(lesson.chains.groupby(["pilot", "precision"], sort=False)))
     none = lesson.chains.iloc[:0]
     theirs = flown.get((HAND_PICKED, "fp32"), none)

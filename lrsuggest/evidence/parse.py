@@ -1,4 +1,4 @@
-"""From a task's rows of the recorded tables to its evidence."""
+"""From a task's, or a lesson's, rows of the recorded tables to its evidence."""
 
 import json
 import math
@@ -12,6 +12,7 @@ from lrsuggest import vocabulary
 from lrsuggest.curves.arguments import one_of, shown
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve
+from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.response import Response, TaskEvidence
 
 
@@ -61,7 +62,6 @@ def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> Ta
         hand_picked=tuple(zip(rates, map(str, where), strict=True)),
         metric=row["metric"],
         metrics=_metrics(runs),
-        facts=_facts(row),
         steps=int(row["steps"]),
         batch=int(row["batch"]),
         schedule=row["schedule"],
@@ -73,18 +73,47 @@ def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> Ta
         runs=runs,
         starts=(_number(row["start_probe"]), _number(row["start_score"])),
         keys=tuple(json.loads(row["keys"] or "{}").items()),
+        size=tuple(map(int, filter(None, row["size"].split("x")))),
+        data=_each(row["fingerprint"]),
+        device=_each(row["device"]),
+        precision=_each(row["precision"]),
+        versions={name: _each(value) for name, value in _versions(row["versions"]).items()},
+        seconds=_number(row["seconds"]),
     )
 
 
-def _facts(row: Mapping[str, str]) -> dict[str, str]:
-    """What a reader may want to know, by the names that a report from records has."""
-    told = {
-        "model": row["model"], "batch": row["batch"], "steps a run": row["steps"],
-        "device": row["device"], "precision": row["precision"], "data": row["fingerprint"],
-        **_versions(row["versions"]),
-        "compute": f"{row['seconds']} s" if math.isfinite(_number(row["seconds"])) else "",
-    }  # fmt: skip
-    return {name: value for name, value in told.items() if value}
+def lesson(
+    row: Mapping[str, str], stages: pd.DataFrame, chains: pd.DataFrame, named: pd.DataFrame
+) -> LessonEvidence:
+    """Build a lesson from its row of lessons.csv and its own rows of the three other tables.
+
+    Raises:
+        ValueError: a value cannot be read.
+    """
+    return LessonEvidence(
+        name=row["lesson"],
+        title=row["title"],
+        family=row["family"],
+        model=row["model"],
+        optimizer=row["optimizer"],
+        schedule=row["schedule"],
+        metric=row["metric"],
+        margin=float(row["margin"]),
+        stages=stages,
+        chains=chains,
+        named=named,
+        seeds=int(row["seeds"]),
+        chain_seeds=int(row["chain_seeds"]),
+        skipped=row["skipped"],
+        device=row["device"],
+        fingerprint=row["fingerprint"],
+        versions=row["versions"],
+    )
+
+
+def _each(text: str) -> tuple[str, ...]:
+    """The values of a mixture."""
+    return tuple(filter(None, text.split(", ")))
 
 
 def _versions(text: str) -> dict[str, str]:

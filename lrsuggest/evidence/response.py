@@ -6,7 +6,7 @@ everything is valued on the other, both ways, and negative values are kept.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -216,7 +216,6 @@ class TaskEvidence:
         hand_picked: (maximum rate, where it was published), best match first.
         metric: name of the metric beside the loss.
         metrics: table with the columns lr, seed and value.
-        facts: what a reader may want to know, by name.
         steps: optimizer steps of each run.
         batch: examples per step.
         schedule: "one_cycle" or "constant".
@@ -229,6 +228,12 @@ class TaskEvidence:
             steps, loss, loss_probe, loss_score, metric and looks.
         starts: V(start) on either half of the validation examples, probe and score.
         keys: job keys, separated by blanks, by what they measured.
+        size: height and width of an example's image, or its length; empty where it has none.
+        data: digests of the data's files; of these and the next three more than one is a mixture.
+        device: classes of device.
+        precision: number formats.
+        versions: of python, torch and others, by name.
+        seconds: wall time of all its runs together, NaN if not known.
     """
 
     label: str
@@ -242,7 +247,6 @@ class TaskEvidence:
     hand_picked: tuple[tuple[float, str], ...] = ()
     metric: str = ""
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
-    facts: dict[str, str] = field(default_factory=dict)
     steps: int | None = None
     batch: int | None = None
     schedule: str = "one_cycle"
@@ -254,6 +258,12 @@ class TaskEvidence:
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     starts: tuple[float, float] = (math.nan, math.nan)
     keys: tuple[tuple[str, str], ...] = ()
+    size: tuple[int, ...] = ()
+    data: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    precision: tuple[str, ...] = ()
+    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = math.nan
 
     @cached_property
     def strict(self) -> Response | None:

@@ -18,7 +18,7 @@ import pandas as pd
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, check_runs, check_sweeps, check_tasks, read_text
 from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, LessonEvidence
-from lrsuggest.evidence.parse import flag, task
+from lrsuggest.evidence.parse import flag, lesson, task
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.files import output
 from lrsuggest.resources import shipped
@@ -133,13 +133,18 @@ class Tables:
         except ValueError as error:
             raise UserError(f"{self.folder} holds no recorded lessons ({error})") from None
         named["where"] = named["where"].fillna("")
-        return [
-            LessonEvidence(
-                {str(k): str(v) for k, v in row.items()},
-                *(each[each.lesson == row["lesson"]] for each in (stages, chains, named)),
-            )
-            for row in as_text(self.texts["lessons"]).to_dict("records")
-        ]
+        found = []
+        for each in as_text(self.texts["lessons"]).to_dict("records"):
+            row = {str(name): str(value) for name, value in each.items()}
+            mine = (each[each.lesson == row["lesson"]] for each in (stages, chains, named))
+            try:
+                found.append(lesson(row, *mine))
+            except ValueError as error:
+                raise UserError(
+                    f"{self.folder}/lessons.csv: of the lesson {row['lesson']!r} a value cannot "
+                    f"be read ({error}); export the tables again"
+                ) from None
+        return found
 
 
 class Builder:

@@ -112,10 +112,11 @@ def _missing(story: Story) -> Iterator[Alert]:
 
 
 def _values(tasks: Sequence[TaskEvidence], name: str) -> dict[str, list[str]]:
-    """Labels by each value of a fact; a mixture within a task counts as its parts."""
+    """Labels by each device, precision or version; a mixture within a task counts as its parts."""
     found: dict[str, list[str]] = {}
     for task in tasks:
-        for value in filter(None, task.facts.get(name, "").split(", ")):
+        told = {**task.versions, "device": task.device, "precision": task.precision}
+        for value in told.get(name, ()):
             found.setdefault(value, []).append(task.label)
     return found
 

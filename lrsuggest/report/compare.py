@@ -6,7 +6,6 @@ than the other and the 95 % interval of its median change over families lies on 
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,15 +83,7 @@ class Comparison:
         """The gist, a line each."""
         said = [f"{several(len(self.tasks), 'shared task')}; B is {self.after.name}, "
                 f"A is {self.before.name}"]  # fmt: skip
-        for what, rows, name in (
-            ("contestants", self.contestants, "contestant"),
-            ("trained tasks", self.tasks, "task"),
-            ("lessons", self.lessons, "what"),
-        ):
-            for verdict in (BETTER, WORSE):
-                mine = [row[name] for row in rows if row["verdict"] == verdict]
-                if rows:
-                    said.append(f"{what} {verdict}: {_named(mine) or 'none'}")
+        said += [f"{what}: {_named(labels) or 'none'}" for what, labels in self._moved.items()]
         for side, labels in zip("AB", self.alone, strict=True):
             if labels:
                 said.append(f"only in {side}: {_named(labels)}")
@@ -103,9 +94,26 @@ class Comparison:
         """What moved, in a sentence or two."""
         if not (self.contestants or self.tasks or self.lessons):
             return "Nothing was measured in both."
-        moved = [line for line in self.lines if re.match("[a-z ]+ (better|worse): (?!none$)", line)]
-        said = [f"{line[0].upper()}{line[1:]}." for line in moved]
+        said = [
+            f"{what[0].upper()}{what[1:]}: {_named(labels)}."
+            for what, labels in self._moved.items()
+            if labels
+        ]
         return " ".join(said) or "Nothing moved beyond noise."
+
+    @property
+    def _moved(self) -> dict[str, list[str]]:
+        """Labels by what they are and the way they moved, of whatever was measured in both."""
+        return {
+            f"{what} {verdict}": [row[name] for row in rows if row["verdict"] == verdict]
+            for what, rows, name in (
+                ("contestants", self.contestants, "contestant"),
+                ("trained tasks", self.tasks, "task"),
+                ("lessons", self.lessons, "what"),
+            )
+            if rows
+            for verdict in (BETTER, WORSE)
+        }
 
 
 def _named(labels: Sequence[str], most: int = 6) -> str:
@@ -119,7 +127,7 @@ def _unlike_tasks(pairs: Mapping[str, tuple[TaskEvidence, TaskEvidence]]) -> lis
     for label, both in pairs.items():
         told = [
             {"metric": t.metric, "model": t.model, "steps": t.steps, "batch": t.batch,
-             "schedule": t.schedule, "data": t.facts.get("data", "")} for t in both
+             "schedule": t.schedule, "data": t.data} for t in both
         ]  # fmt: skip
         if differ := [name for name in told[0] if told[0][name] != told[1][name]]:
             said.append(f"not the same in both: {label} ({', '.join(differ)})")
@@ -134,7 +142,7 @@ def _unlike_lessons(before: Sequence[LessonEvidence], after: Sequence[LessonEvid
         if (other := earlier.get(lesson.name)) is None:
             continue
         facts = ("metric", "model", "optimizer", "schedule", "fingerprint")
-        differ = [name for name in facts if lesson.facts.get(name) != other.facts.get(name)]
+        differ = [name for name in facts if getattr(lesson, name) != getattr(other, name)]
         if not lesson.stages[columns].astype(str).equals(other.stages[columns].astype(str)):
             differ.append("stages")
         if differ:
@@ -224,10 +232,7 @@ def _lessons(
     earlier = {lesson.name: lesson for lesson in before}
     rows = []
     for lesson in after:
-        if (
-            lesson.name not in earlier
-            or lesson.facts["metric"] != (earlier[lesson.name].facts["metric"])
-        ):
+        if lesson.name not in earlier or lesson.metric != (earlier[lesson.name].metric):
             continue
         keys = ["precision", "number"]
         pair = [autopilot(each).set_index(keys) for each in (earlier[lesson.name], lesson)]

@@ -77,7 +77,7 @@ def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[Vali
     for family, name in (("camvid", "CamVid"), ("biwi", "BIWI")):
         held = [
             f"{e.name} ({', '.join(dict.fromkeys(e.stages['size']))})"
-            for e in done if e.facts["family"] == family
+            for e in done if e.family == family
         ]  # fmt: skip
         lacking = [line.partition(":")[0] for line in absent if line.startswith(family)]
         said = ["; ".join(held)] * bool(held)
@@ -87,7 +87,7 @@ def strip(lessons: Sequence[LessonEvidence], absent: Sequence[str]) -> list[Vali
     ladders = [e.name for e in done if e.stages["size"].nunique() > 1]
     found.append(_either("progressive sizes", ladders, "no ladder of sizes was run"))
     half = [e.name for e in done if "fp16" in {*e.chains.precision, *e.stages.precision}]
-    skipped = any("fp16" in e.facts["skipped"] for e in lessons)
+    skipped = any("fp16" in e.skipped for e in lessons)
     why = "emulated on a CPU, several times slower" if skipped else "not in this suite"
     return [*found, _either("fp16", half, why)]
 
@@ -162,7 +162,7 @@ def section(index: int, lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -
         ],
         "branch": records(branch),
         "autopilot": records(flown),
-        "skipped": lesson.facts["skipped"],
+        "skipped": lesson.skipped,
         "formats": flown.precision.nunique() > 1,
         "memory": bool(flown.our_peak_mb.notna().any()),
     }

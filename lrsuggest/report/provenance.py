@@ -98,7 +98,7 @@ def citations(
     tasks: Sequence[TaskEvidence], lessons: Sequence[LessonEvidence]
 ) -> list[dict[str, str]]:
     """Return the datasets in the report with thanks and terms, as datasets.toml has them."""
-    titles = {task.title for task in tasks} | {lesson.facts["title"] for lesson in lessons}
+    titles = {task.title for task in tasks} | {lesson.title for lesson in lessons}
     return [
         {"title": each.title, "cite": each.cite, "source": each.source, "terms": each.terms}
         for each in datasets().values()
@@ -136,7 +136,7 @@ def about(
         "seeds of a response": _range(seeds),
         "range tests a task": _range(tests),
     }
-    seconds = [float(text.split()[0]) for t in every if (text := t.facts.get("compute", ""))]
+    seconds = [task.seconds for task in every if not np.isnan(task.seconds)]
     if seconds:
         found["compute"] = f"{sum(seconds) / 3600:.1f} hours of one worker"
     return {name: value for name, value in found.items() if value}
@@ -150,5 +150,5 @@ def _range(counts: Sequence[int]) -> str:
 
 def fingerprints(tasks: Sequence[TaskEvidence]) -> list[tuple[str, str]]:
     """Return the digest of each dataset's files, by title."""
-    found = {task.title: task.facts.get("data", "") for task in tasks}
+    found = {task.title: ", ".join(task.data) for task in tasks}
     return [(title, digest) for title, digest in found.items() if digest]

@@ -126,6 +126,18 @@ def _reading(task: TaskEvidence, response: Response | None, rows: Sequence[Any])
     return " ".join(said)
 
 
+def _facts(task: TaskEvidence) -> dict[str, str]:
+    """How a task was measured, by name; what is not known is left out."""
+    told = {
+        "model": task.model, "batch": str(task.batch or ""), "steps a run": str(task.steps or ""),
+        "device": ", ".join(task.device), "precision": ", ".join(task.precision),
+        "data": ", ".join(task.data),
+        **{name: ", ".join(values) for name, values in task.versions.items()},
+        "compute": "" if math.isnan(task.seconds) else f"{task.seconds:.0f} s",
+    }  # fmt: skip
+    return {name: value for name, value in told.items() if value}
+
+
 def section(
     index: int, task: TaskEvidence, table: pd.DataFrame, where: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -151,6 +163,7 @@ def section(
         "task": task,
         "id": f"task{index}",
         "jobs": task.keys,
+        "facts": _facts(task),
         "figure": inline(
             task_figure(f"t{index}", task, picks),
             f"{task.label}: range test, picks and response over the same rates; the tables below "

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,23 +10,11 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.batches import Batches
-from lrsuggest.tasks.data.catalog import Dataset, pretrained
+from lrsuggest.tasks.data.catalog import Dataset
 from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.lesson import WEIGHT_DECAY
 from lrsuggest.tasks.models.encoder import hold
-from lrsuggest.tasks.models.heads import CNNHead
-from lrsuggest.tasks.models.small import (
-    Bag,
-    Dot,
-    Recurrent,
-    Transformer,
-    WordCNN,
-    dilated_cnn,
-    mlp,
-    plain_cnn,
-    small_cnn,
-)
-from lrsuggest.tasks.models.unet import UNet
+from lrsuggest.tasks.models.registry import build, pretrained
 from lrsuggest.training.learner import Learner
 from lrsuggest.vocabulary import Precision
 
@@ -49,40 +35,9 @@ def untrained(dataset: Dataset, data: Resident, seed: int = 0) -> nn.Module:
     Raises:
         UserError: there is no such model.
     """
-    kind, _, detail = dataset.model.partition("/")
-    outputs = len(data.classes) or data.targets.shape[1]
-    channels = data.inputs.shape[1] if data.inputs.ndim > 1 else 1
-    tokens = len(data.classes) if dataset.kind == "language" else int(data.inputs.max()) + 1
-    build: dict[str, Callable[[], nn.Module]] = {
-        "unet": lambda: UNet(outputs, detail),
-        "unet_norm": lambda: UNet(outputs, detail, norm=True),
-        "cnn_head": lambda: CNNHead(
-            data.targets.shape[1:] if dataset.kind == "points" else (outputs,), detail
-        ),
-        "timm": lambda: timm.create_model(detail, in_chans=channels, num_classes=outputs),
-        "small_cnn": lambda: small_cnn(channels, outputs),
-        "plain_cnn": lambda: plain_cnn(channels, outputs),
-        "dilated_cnn": lambda: dilated_cnn(channels, outputs),
-        "linear": lambda: nn.Sequential(
-            nn.Flatten(), nn.Linear(int(np.prod(data.inputs.shape[1:])), outputs)
-        ),
-        "mlp": lambda: mlp(channels, outputs, int(detail), norm=False),
-        "mlp_norm": lambda: mlp(channels, outputs, int(detail), norm=True),
-        "bag": lambda: Bag(tokens, outputs, int(detail)),
-        "word_cnn": lambda: WordCNN(tokens, outputs, int(detail)),
-        "gru": lambda: Recurrent(tokens, int(detail)),
-        "transformer": lambda: Transformer(
-            tokens, outputs, channels, int(detail), causal=dataset.kind == "language"
-        ),
-        "dot": lambda: Dot(
-            int(data.inputs[:, 0].max()) + 1, int(data.inputs[:, 1].max()) + 1, int(detail)
-        ),
-    }
-    if kind not in build:
-        raise UserError(f"there is no model {dataset.model!r}; use one of {', '.join(build)}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach GPUs too
-        return build[kind]()
+        return build(dataset.model, data, dataset.kind)
 
 
 def to_evaluate(

@@ -116,8 +116,8 @@ def test_the_fields_hold_something(both):
     assert (digits.held_out, street.held_out) == (True, False)
     assert digits.schedule == "constant"
     assert digits.hand_picked[0][1]
-    assert digits.facts["lrsuggest"] == "source tree"
-    assert digits.facts["precision"] == "fp32"
+    assert digits.versions["lrsuggest"] == ("source tree",)
+    assert digits.precision == ("fp32",)
     assert digits.naive > 0
     assert isinstance(digits.response, Response)
     assert isinstance(digits.curves[0], Curve)
@@ -163,7 +163,7 @@ def test_older_tables_are_read_and_hold_real_data(both, tmp_path):
     assert not street.synthetic
     assert digits.hand_picked[0][1] == ""
     names = ("lrsuggest", "python", "torch")
-    assert [digits.facts[name] for name in names] == ["source tree", "3.11.7", "2.9"]
+    assert [digits.versions[name] for name in names] == [("source tree",), ("3.11.7",), ("2.9",)]
 
 
 @pytest.mark.parametrize(

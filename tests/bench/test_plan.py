@@ -20,7 +20,8 @@ from lrsuggest.bench.run import run_plan
 from lrsuggest.bench.tables import to_tables
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.catalog import dataset, datasets, pretrained
+from lrsuggest.tasks.data.catalog import dataset, datasets
+from lrsuggest.tasks.models.registry import pretrained
 
 ENTRY = GOOD[GOOD.index("[[entry]]") :]
 

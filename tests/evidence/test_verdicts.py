@@ -17,11 +17,11 @@ from lrsuggest.evidence.lessons import (
     LessonEvidence,
     autopilot,
     branches,
-    load,
 )
 from lrsuggest.evidence.paired import Verdict, compare
 from lrsuggest.evidence.regret import regret
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.tables import load_lessons
 
 NAN, INF = math.nan, math.inf
 values = st.floats(-10, 10).map(lambda x: round(x, 4))
@@ -108,14 +108,12 @@ def test_a_slice_that_always_diverges_costs_half_the_span_beyond_the_start():
 def lesson(chains=(), named=(), metric="accuracy"):
     stages = [("l", number, f"l {number}: 8x8 {stage}", stage, "8x8", 4, 1, 10, 0.01, "fp32", "net")
               for number, stage in ((1, "frozen"), (2, "unfrozen"))]  # fmt: skip
-    facts = {"lesson": "l", "title": "t", "family": "f", "model": "m", "optimizer": "adamw",
-             "schedule": "one_cycle", "metric": metric, "margin": "0.005", "skipped": "",
-             "seeds": "3", "chain_seeds": "3", "device": "cpu", "fingerprint": "x",
-             "versions": "v"}  # fmt: skip
     return LessonEvidence(
-        facts, pd.DataFrame(stages, columns=list(STAGES)),
-        pd.DataFrame([("l", *row) for row in chains], columns=list(CHAINS)),
-        pd.DataFrame([("l", *row) for row in named], columns=list(NAMED)),
+        name="l", title="t", family="f", model="m", optimizer="adamw", schedule="one_cycle",
+        metric=metric, margin=0.005, seeds=3, chain_seeds=3,
+        stages=pd.DataFrame(stages, columns=list(STAGES)),
+        chains=pd.DataFrame([("l", *row) for row in chains], columns=list(CHAINS)),
+        named=pd.DataFrame([("l", *row) for row in named], columns=list(NAMED)),
     )  # fmt: skip
 
 
@@ -222,4 +220,4 @@ def test_a_branch_with_a_missing_run_says_so():
 
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no recorded lessons"):
-        load(tmp_path)
+        load_lessons(tmp_path)

@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ STORY = Story("First look", "python -m lrsuggest.bench", 10)
 
 def task(
     label="faces 48x48", *, synthetic=False, loss=None, hand_picked=((2e-3, "lesson 3"),),
-    kind="points", bare=False, seed=0, facts=None,
+    kind="points", bare=False, seed=0,
 ):  # fmt: skip
     """Four rates and two seeds; `bare` leaves a task without a single result."""
     loss = np.array([[2, 1.5, 1, INF], [2, 1.4, 1.1, 2.5]]) if loss is None else loss
@@ -35,7 +36,7 @@ def task(
         () if bare else (Curve(*sweep_like(noise=0.03, seed=seed)),),
         None if bare else Response(RATES, loss, 3.0), hand_picked, "accuracy",
         pd.DataFrame() if bare else table,
-        facts or {"model": "m", "device": "cpu", "precision": "fp32", "torch": "2.9"},
+        model="m", device=("cpu",), precision=("fp32",), versions={"torch": ("2.9",)},
         steps=40, batch=8, kind=kind, keys=(("range tests", "0123456789abcdef"),),
     )  # fmt: skip
 
@@ -55,15 +56,14 @@ def lesson(name, family, sizes, formats=("fp32",), skipped="", pilots=BOTH, seed
     rows = [(name, pilot, each, seed, i, 1e-2, NAN, "ok", 1.0, 0.5, 1.0, NAN, each)
             for pilot in pilots for each in formats for seed in range(seeds)
             for i in range(1, 1 + len(sizes))]  # fmt: skip
-    facts = {
-        "lesson": name, "title": name, "family": family, "skipped": skipped, "model": "m",
-        "optimizer": "adamw", "schedule": "one_cycle", "metric": "accuracy", "margin": "0.005",
-        "seeds": "1", "chain_seeds": str(seeds),
-    }  # fmt: skip
     named = pd.DataFrame(columns=["lesson", "number", "contestant", "where", "lr", "low", "seed",
                                   "loss", "value"])  # fmt: skip
-    return LessonEvidence(facts, pd.DataFrame(stages, columns=list(STAGES)),
-                          pd.DataFrame(rows, columns=list(CHAINS)), named)  # fmt: skip
+    return LessonEvidence(
+        name=name, title=name, family=family, skipped=skipped, model="m", optimizer="adamw",
+        schedule="one_cycle", metric="accuracy", margin=0.005, chain_seeds=seeds,
+        stages=pd.DataFrame(stages, columns=list(STAGES)),
+        chains=pd.DataFrame(rows, columns=list(CHAINS)), named=named,
+    )  # fmt: skip
 
 
 def trace(pilot="suggested", held=None, losses=(2.0, 1.0, 0.5), number=1):
@@ -75,7 +75,7 @@ def camvid():
     """A lesson of two sizes with a figure of its losses."""
     held = lesson("camvid11", "camvid", ("72x96", "96x128"))
     traces = tuple(trace(each, number=number) for each in BOTH for number in (1, 2))
-    return LessonEvidence(held.facts, held.stages, held.chains, held.named, traces)
+    return replace(held, traces=traces)
 
 
 def lacking(what: str) -> None:

@@ -26,7 +26,7 @@ from lrsuggest.report.provenance import about, citations, downloads, sources
 from lrsuggest.report.ranking import heat, leader, rows_of
 from lrsuggest.report.text import rate
 
-CLEAN = {"device": "cpu", "precision": "fp16", "torch": "2.9"}
+CLEAN = {"device": ("cpu",), "precision": ("fp16",), "versions": {"torch": ("2.9",)}}
 
 
 def said(tasks, story=STORY, lessons=()):
@@ -34,7 +34,7 @@ def said(tasks, story=STORY, lessons=()):
 
 
 def six(**settings):
-    return [task(f"family {k}", facts=CLEAN, hand_picked=(), **settings) for k in range(6)]
+    return [replace(task(f"family {k}", hand_picked=(), **settings), **CLEAN) for k in range(6)]
 
 
 def test_nothing_is_said_of_what_is_as_it_should_be():
@@ -61,15 +61,17 @@ def test_every_way_of_failing_is_an_alert_of_its_own(status, what):
 
 def test_what_else_must_be_known_is_said():
     tasks = six()
-    tasks[0] = replace(tasks[0], facts={**CLEAN, "device": "cuda", "source": "abc+changes"})
-    tasks[1] = replace(tasks[1], facts={**CLEAN, "torch": "2.9, 2.10"})
+    tasks[0] = replace(
+        tasks[0], device=("cuda",), versions={"torch": ("2.9",), "source": ("abc+changes",)}
+    )
+    tasks[1] = replace(tasks[1], versions={"torch": ("2.9", "2.10")})
     found = said(tasks, Story("t", "c", 10, unreached=1, stray=3))
     assert found["mixed devices"].startswith("device: cuda (1 task) and cpu (5 tasks).")
     assert found["mixed versions"].startswith("torch: 2.9 (6 tasks) and 2.10 (1 task).")
     assert "changed after abc," in found["dirty source"]
     assert found["stale"].startswith("3 records belong to no planned run")
     assert found["not reached"] == "1 run waits for one of these."
-    plain = [replace(each, facts={**CLEAN, "precision": "fp32"}) for each in six()]
+    plain = [replace(each, precision=("fp32",)) for each in six()]
     assert "fp16 not run" in said(plain)
     assert "fp16 not run" not in said(plain, lessons=[lesson("b", "biwi", ("9x9",), ("fp16",))])
 
@@ -218,7 +220,7 @@ def test_a_comparison_finds_what_moved_and_nothing_in_itself():
     (row,) = Comparison.of(before, Side("b", [], [few])).lessons
     assert "nothing is said" in row["verdict"]
     other = lesson("c", "camvid", ("9x9",), seeds=3)
-    other.facts["metric"] = "error_rate"
+    other = replace(other, metric="error_rate")
     longer = [replace(each, steps=77) for each in six()]
     found = Comparison.of(before, Side("b", longer, [other]))
     assert found.lessons == []

@@ -1,11 +1,16 @@
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import nn
 
 from lrsuggest.errors import UserError
+from lrsuggest.tasks.data.catalog import datasets
+from lrsuggest.tasks.data.resident import Resident
 from lrsuggest.tasks.models.encoder import OFFLINE, _offline_weights, encoder, hold
 from lrsuggest.tasks.models.heads import CNNHead
+from lrsuggest.tasks.models.registry import MODELS, build, pretrained
+from lrsuggest.tasks.models.registry import model as registered
 from lrsuggest.tasks.models.unet import PixelShuffleUp, UNet
 
 
@@ -81,3 +86,26 @@ def test_the_first_body_of_a_process_draws_as_many_numbers_as_the_next():
 def test_an_unknown_body_is_refused():
     with pytest.raises(UserError, match="timm has no model 'resnet35'"):
         encoder("resnet35")
+
+
+def test_a_model_is_one_registration():
+    named = {each.model.partition("/")[0] for each in datasets().values() if each.model}
+    assert named <= set(MODELS)
+    assert [name for name, each in MODELS.items() if each.body] == ["unet", "unet_norm", "cnn_head"]
+    assert pretrained("unet_norm/tf_efficientnet_lite0")
+    assert not pretrained("mlp/100")
+    assert not pretrained("of nobody")
+    with pytest.raises(UserError, match="there is a model 'mlp' already"):
+        registered("mlp")(lambda data, kind, detail: None)
+    with pytest.raises(UserError, match=r"no model 'of nobody'; use one of unet, .*, dot$"):
+        build("of nobody", None, "regression")
+    rows = resident(np.zeros((4, 3), np.float32))
+    assert build("mlp/7", rows, "regression")[0].out_features == 7
+    for wrong in ("mlp", "mlp/", "mlp/x", "mlp/0", "mlp/-3"):
+        with pytest.raises(UserError, match=r"a width must follow .* mlp/100"):
+            build(wrong, rows, "regression")
+
+
+def resident(inputs):
+    n = len(inputs)
+    return Resident(inputs, np.zeros((n, 1), np.float32), np.arange(n) > n // 2, ())

@@ -5,10 +5,11 @@ import torch
 
 from lrsuggest import fit_one_cycle, suggest_lr
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.catalog import dataset, datasets, pretrained
+from lrsuggest.tasks.data.catalog import dataset, datasets
 from lrsuggest.tasks.data.readers.images import read_camvid, read_digits
 from lrsuggest.tasks.data.readers.points import read_face_landmarks
 from lrsuggest.tasks.data.resident import Resident
+from lrsuggest.tasks.models.registry import pretrained
 from lrsuggest.tasks.task import build_learner, point_error, unfreeze
 
 

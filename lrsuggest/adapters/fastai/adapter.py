@@ -11,6 +11,7 @@ from torch import nn
 
 from lrsuggest.adapters.fastai.learner import FastaiLearner
 from lrsuggest.adapters.fastai.optimizer import kinds
+from lrsuggest.adapters.fastai.private import FASTAI
 from lrsuggest.curves.arguments import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.inspection.checks import FROZEN, initialized
@@ -59,6 +60,7 @@ def borrowed(
             "this fastai Learner is in the middle of a range test; a callback that asks for a "
             "rate returns first thing if hasattr(self.learn, 'lr_finder')"
         )
+    FASTAI.check(x)
     for part in (x.model, *x.cbs):
         for name in kinds(part) & _REFUSED.keys():
             raise UserError(f"a range test cannot follow fastai's {name}: {_REFUSED[name]}")

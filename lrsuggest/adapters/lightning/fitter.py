@@ -10,7 +10,6 @@ import sys
 import traceback
 import warnings
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from lrsuggest.adapters.lightning.learner import (
     LightningLearner,
     planned_steps,
 )
+from lrsuggest.adapters.lightning.private import LIGHTNING
 from lrsuggest.adapters.schedulers import planned, set_rates
 from lrsuggest.curves.arguments import a, shown
 from lrsuggest.errors import UserError
@@ -82,19 +82,19 @@ class Fitter:
                 f"the trainer is from {home}, {a(pair[1])} is no "
                 "LightningModule of that package; take both from one"
             )
+        LIGHTNING.check(*pair, home=home)
         found = cls(*pair, home, tuple(pair[0].callbacks))
         found._refuse()
         return found
 
-    def _part(self, path: str) -> Any:
-        """Return a name of the package, as "callbacks.Callback"."""
-        where, _, name = path.rpartition(".")
-        return getattr(import_module(f"{self.home}.{where}"), name)
+    def _part(self, name: str) -> Any:
+        """Return a part of the package, one of `LIGHTNING.names`."""
+        return LIGHTNING.get(name, self.home)
 
     def _refuse(self) -> None:
         """Raise UserError for what cannot be swept."""
         trainer, module = self.trainer, self.module
-        if not isinstance(trainer.strategy, self._part("strategies.SingleDeviceStrategy")):
+        if not isinstance(trainer.strategy, self._part("strategies:SingleDeviceStrategy")):
             raise UserError(
                 f"{type(trainer.strategy).__name__} may train on several devices, and a range "
                 "test runs on one; ask with a Trainer(devices=1)"
@@ -138,12 +138,12 @@ class Fitter:
 
     def _bystanders(self) -> tuple[type, ...]:
         """Return the classes of what only watches a training."""
-        names = ("callbacks.Callback", "loggers.logger.Logger", "profilers.profiler.Profiler")
+        names = ("callbacks:Callback", "loggers.logger:Logger", "profilers.profiler:Profiler")
         return tuple(self._part(name) for name in names)
 
     def _freezing(self) -> list[Any]:
         """Return the callbacks that freeze layers."""
-        kind = self._part("callbacks.BaseFinetuning")
+        kind = self._part("callbacks:BaseFinetuning")
         return [each for each in self.trainer.callbacks if isinstance(each, kind)]
 
     def learner(self, batches: Any, valid: Any) -> LightningLearner:
@@ -162,8 +162,8 @@ class Fitter:
                 "a LightningDataModule"
             )
         if trainer.overfit_batches > 0:
-            stage = self._part("trainer.states.RunningStage").TRAINING
-            self._part("trainer.connectors.data_connector._resolve_overfit_batches")(drawn, stage)
+            stage = self._part("trainer.states:RunningStage").TRAINING
+            self._part("trainer.connectors.data_connector:_resolve_overfit_batches")(drawn, stage)
         train = Batches(trainer, module, drawn, trainer.limit_train_batches)
         if not live:
             # From here on configure_optimizers can ask the trainer for the length of the training.
@@ -174,7 +174,7 @@ class Fitter:
             ahead = ahead[ahead.index(hook) :] if hook in ahead else ()
         for name in ahead:
             if not live:
-                self._part("trainer.call._call_callback_hooks")(trainer, name)
+                self._part("trainer.call:_call_callback_hooks")(trainer, name)
             if not _in_progress(getattr(module, name)):
                 getattr(module, name)()
         held_out = self._combined(loop.epoch_loop.val_loop, valid, "sequential")
@@ -203,35 +203,35 @@ class Fitter:
             if package(part, "LightningModule"):
                 vars(part).update(log=_say_nothing, log_dict=_say_nothing)
         if self.trainer.loggers:
-            self.trainer.loggers = [self._part("loggers.logger.DummyLogger")()]
+            self.trainer.loggers = [self._part("loggers.logger:DummyLogger")()]
 
     def _begin(self, batches: Any) -> None:
         """Do what `fit` does up to the point where it asks for loaders and optimizers."""
         trainer, module = self.trainer, self.module
         trainer.callbacks = self._freezing()
         self._begin_state()
-        whole = isinstance(batches, self._part("core.datamodule.LightningDataModule"))
+        whole = isinstance(batches, self._part("core.datamodule:LightningDataModule"))
         trainer._data_connector.attach_data(
             module,
             train_dataloaders=None if whole else batches,
             datamodule=batches if whole else None,
         )
         trainer.strategy.connect(module)
-        self._part("trainer.configuration_validator._verify_loop_configurations")(trainer)
+        self._part("trainer.configuration_validator:_verify_loop_configurations")(trainer)
         trainer.strategy.setup_environment()
         trainer._data_connector.prepare_data()
-        self._part("trainer.call._call_setup_hook")(trainer)
-        self._part("trainer.call._call_configure_model")(trainer)
+        self._part("trainer.call:_call_setup_hook")(trainer)
+        self._part("trainer.call:_call_configure_model")(trainer)
 
     def _begin_state(self) -> None:
         """Let the trainer be in `fit`, as its first lines and those of `_run` do."""
         trainer, loop = self.trainer, self.trainer.fit_loop
         trainer.strategy._lightning_module = self.module
-        trainer.state.fn = self._part("trainer.states.TrainerFn").FITTING
-        trainer.state.status = self._part("trainer.states.TrainerStatus").RUNNING
+        trainer.state.fn = self._part("trainer.states:TrainerFn").FITTING
+        trainer.state.status = self._part("trainer.states:TrainerStatus").RUNNING
         trainer.training = True
         trainer.should_stop = False
-        loop.min_epochs, loop.max_epochs = self._part("loops.utilities._parse_loop_limits")(
+        loop.min_epochs, loop.max_epochs = self._part("loops.utilities:_parse_loop_limits")(
             trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs, trainer
         )
 
@@ -261,7 +261,7 @@ class Fitter:
                 raise
             raise UserError(none) from error
         made = self.trainer.optimizers
-        if len(made) != 1 or isinstance(made[0], self._part("core.optimizer._MockOptimizer")):
+        if len(made) != 1 or isinstance(made[0], self._part("core.optimizer:_MockOptimizer")):
             raise UserError(f"{none}; it returns none")
         (optimizer,) = made
         if isinstance(optimizer, torch.optim.LBFGS):
@@ -272,8 +272,8 @@ class Fitter:
 
     def _combined(self, loop: Any, given: Any, mode: str) -> Any:
         """Return the CombinedLoader over what is given, or what a loop has or would ask for."""
-        kind = self._part("utilities.combined_loader.CombinedLoader")
-        if isinstance(given, self._part("core.datamodule.LightningDataModule")):
+        kind = self._part("utilities.combined_loader:CombinedLoader")
+        if isinstance(given, self._part("core.datamodule:LightningDataModule")):
             raise UserError(
                 f"give loaders of the {type(given).__name__} here: a datamodule is for batches "
                 "before fit"
@@ -281,7 +281,7 @@ class Fitter:
         if given is None and loop._combined_loader is not None:
             return loop._combined_loader
         if given is None and loop._data_source.is_defined():
-            request = self._part("trainer.connectors.data_connector._request_dataloader")
+            request = self._part("trainer.connectors.data_connector:_request_dataloader")
             given = request(loop._data_source)
         if given is None or (isinstance(given, list) and not given):
             return None
@@ -297,7 +297,7 @@ class Fitter:
         """Set the attribute that configure_optimizers reads, so that the largest rate is lr."""
         module = self.module
         has, get, put = (
-            self._part(f"utilities.parsing.lightning_{what}attr") for what in ("has", "get", "set")
+            self._part(f"utilities.parsing:lightning_{what}attr") for what in ("has", "get", "set")
         )
         name = next((name for name in _RATE_NAMES if has(module, name)), None)
         if name is None:
@@ -329,7 +329,7 @@ class Fitter:
             self._begin_state()
             module.trainer = trainer
             # A scheduler may ask for the length of the training: that does not move its maximum.
-            loader = self._part("utilities.combined_loader.CombinedLoader")
+            loader = self._part("utilities.combined_loader:CombinedLoader")
             loop._combined_loader, loop.max_batches = loader([range(1)]), 1
             trainer.strategy.setup_optimizers(trainer)
             return max(planned(1.0, module, trainer.optimizers[0])[0])

@@ -19,6 +19,7 @@ import torch
 
 from lrsuggest.adapters.schedulers import planned, set_rates
 from lrsuggest.adapters.transformers.learner import Batches, TrainersLearner
+from lrsuggest.adapters.transformers.private import TRANSFORMERS
 from lrsuggest.curves.arguments import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.inspection.checks import batches as checked_batches
@@ -60,6 +61,7 @@ def borrowed(
         UserError: it trains in a way that a sweep cannot follow (several devices, ...).
     """
     trainer = x
+    TRANSFORMERS.check(trainer)
     _refuse(trainer)
     if trainer.args.max_steps <= 0 and trainer.args.num_train_epochs <= 0:
         raise UserError(

@@ -192,7 +192,7 @@ def print_lessons(lessons: Sequence[LessonEvidence], console: Console) -> None:
             peak = row["our_peak_mb"]
             shown.add_row(
                 Text(lesson.name), "test split" if row["number"] == TEST else str(row["number"]),
-                row["precision"], lesson.facts["metric"].replace("_", " "),
+                row["precision"], lesson.metric.replace("_", " "),
                 metric(row["their_values"]), metric(row["our_values"]), verdict(row["against"]),
                 f"{row['their_seconds']:.1f} and {row['our_seconds']:.1f}",
                 "" if math.isnan(peak) else f"{row['their_peak_mb']:.0f} and {peak:.0f}",

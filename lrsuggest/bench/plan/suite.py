@@ -8,8 +8,9 @@ import msgspec
 from lrsuggest.bench.jobs.job import JobKind
 from lrsuggest.errors import UserError
 from lrsuggest.resources import shipped
-from lrsuggest.tasks.data.catalog import Dataset, dataset, home, pretrained, read_toml
+from lrsuggest.tasks.data.catalog import Dataset, dataset, home, read_toml
 from lrsuggest.tasks.lesson import Lesson
+from lrsuggest.tasks.models.registry import pretrained
 from lrsuggest.vocabulary import Optimizer, Schedule, Stage
 
 

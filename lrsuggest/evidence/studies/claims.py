@@ -109,9 +109,8 @@ def _cost(measured: Response, runs: pd.DataFrame) -> float:
 
 
 def _sitting(task: TaskEvidence) -> tuple[object, ...]:
-    """Everything but the stage; the size stands before the stage in the label."""
-    where = task.label.partition(f" {task.stage}")[0]
-    return where, task.title, task.model, task.optimizer, task.batch, task.schedule
+    """Everything but the stage."""
+    return task.title, task.size, task.model, task.optimizer, task.batch, task.schedule
 
 
 def _of_stages(tasks: Sequence[TaskEvidence]) -> Iterator[tuple[TaskEvidence, str, float, bool]]:

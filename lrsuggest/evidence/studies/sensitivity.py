@@ -5,7 +5,6 @@ Every task weighs the same; no statistic here says more than its number of tasks
 """
 
 import math
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
@@ -215,9 +214,8 @@ def _means(measured: Response) -> tuple[Floats, Floats, float]:
 
 
 def _area(task: TaskEvidence) -> int:
-    """Pixels or tokens of an example; the size stands in the label."""
-    found = re.search(r" (\d+(?:x\d+)*) " + task.stage, task.label)
-    return math.prod(map(int, found[1].split("x"))) if found else 0
+    """Pixels or tokens of an example; 0 where it has no size."""
+    return math.prod(task.size) if task.size else 0
 
 
 def _kin(task: TaskEvidence) -> tuple[object, ...]:

@@ -129,11 +129,6 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.reader
 
 
-def pretrained(model: str) -> bool:
-    """Say whether a model of datasets.toml has a pretrained body."""
-    return model.partition("/")[0] in ("unet", "unet_norm", "cnn_head")
-
-
 def read_toml(path: Path, kind: type[T]) -> T:
     """Decode a TOML file into a typed record.
 

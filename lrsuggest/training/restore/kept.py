@@ -14,12 +14,12 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils.data import DataLoader
 
 from lrsuggest.curves.arguments import a
 from lrsuggest.training.restore import notes, object_graph, refill
 from lrsuggest.training.restore.object_graph import DATA, LED, STATE, base_of, is_a, walk
+from lrsuggest.training.restore.private import TORCH
 from lrsuggest.training.restore.randomness import Generator, RandomStates, SeedSequence, rewind
 from lrsuggest.training.restore.watching import Watch
 
@@ -76,6 +76,7 @@ class Kept:
         skip: Iterable[object] = (),
         lacks_room: Callable[[int], bool] = lambda _: False,
     ) -> None:
+        TORCH.check()
         self.loaders: list[DataLoader[Any]] = []
         self._structure: list[tuple[str, Undo]] = []
         self._rewinds: list[tuple[str, Undo]] = []
@@ -92,7 +93,7 @@ class Kept:
             self._note(value, reach)
         self._random = RandomStates()
         # autograd refuses a graph whose tensors were written to, though they are as they were.
-        self._versions = _unsafe_preserve_version_counter(
+        self._versions = TORCH.get("torch.autograd.grad_mode:_unsafe_preserve_version_counter")(
             tuple(t for t, _ in self._tensors if not t.is_inference())
         )
         with torch._C.DisableTorchFunctionSubclass():

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+from lrsuggest.training.restore.private import TORCH
 
 MOST_ITEMS = 10_000  # a longer container is met, but not what its items hold
 _MOST_ITEMS_IN_ALL = 100_000  # of the containers in data and in what functions lead to
@@ -29,7 +30,12 @@ _LEAVES = frozenset({
     types.CodeType, types.GeneratorType, types.FrameType, types.TracebackType,
     weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType,
 })  # fmt: skip
-_CLOSED = (_BaseDataLoaderIter, types.ModuleType, np.generic, np.dtype)
+_CLOSED = (
+    TORCH.get("torch.utils.data.dataloader:_BaseDataLoaderIter"),
+    types.ModuleType,
+    np.generic,
+    np.dtype,
+)
 _FUNCTIONS = (
     types.FunctionType, types.MethodType, types.BuiltinMethodType, functools.partial,
     functools._lru_cache_wrapper,

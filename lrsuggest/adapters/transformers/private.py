@@ -1,0 +1,17 @@
+"""What is used of transformers and accelerate beside what their documentation tells to call."""
+
+from lrsuggest.private import Private
+
+TRANSFORMERS = Private(
+    "transformers",
+    "transformers 5.24.0 with accelerate 1.15.0",
+    held=(
+        "accelerator.prepare_model",
+        "compute_loss_context_manager",
+        "create_optimizer",
+        "get_batch_samples",
+        "get_eval_dataloader",
+        "get_train_dataloader",
+        "training_step",
+    ),
+)
