@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.evidence.cells import as_text, check_runs, check_sweeps, check_tasks, read_text
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.resources import shipped
-from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES
+from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES, Optimizer, Schedule, Stage
 
 TASKS = (
     "task", "title", "family", "kind", "model", "optimizer", "stage", "schedule", "size", "batch",
@@ -136,8 +136,8 @@ def _task(
         label=row["task"],
         title=row["title"],
         family=row["family"],
-        stage=row["stage"],
-        optimizer=row["optimizer"],
+        stage=cast(Stage, row["stage"]),
+        optimizer=cast(Optimizer, row["optimizer"]),
         synthetic=_flag(row["synthetic"]),
         curves=tuple(main),
         response=response(runs, _number(row["start"])),
@@ -147,7 +147,7 @@ def _task(
         facts=_facts(row),
         steps=int(row["steps"]),
         batch=int(row["batch"]),
-        schedule=row["schedule"],
+        schedule=cast(Schedule, row["schedule"]),
         model=row["model"],
         kind=row["kind"],
         held_out=_flag(row["held_out"]),
