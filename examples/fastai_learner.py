@@ -19,7 +19,7 @@ model = nn.Sequential(nn.Linear(64, 100), nn.BatchNorm1d(100), nn.ReLU(), nn.Lin
 dls = DataLoaders(batches, held_out, device=torch.device("cpu"))
 learn = Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy)
 
-suggestion = suggest_lr(learn, train_steps=5 * len(batches))
+suggestion = suggest_lr(learn, total_steps=5 * len(batches))
 print(suggestion)
 
 set_lr(learn, suggestion)  # sets learn.lr

@@ -25,7 +25,7 @@ def objective(trial):
     return fit_one_cycle(learner(), suggestion.suggest_float(trial, "lr"), epochs=2).valid_loss
 
 
-suggestion = suggest_lr(learner(), train_steps=2 * len(batches))
+suggestion = suggest_lr(learner(), total_steps=2 * len(batches))
 print(suggestion)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

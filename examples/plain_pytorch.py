@@ -16,7 +16,7 @@ model = nn.Sequential(nn.Linear(64, 100), nn.BatchNorm1d(100), nn.ReLU(), nn.Lin
 optimizer = torch.optim.AdamW(model.parameters())
 steps = 5 * len(batches)
 
-learner = Learner(model, nn.functional.cross_entropy, batches, optimizer, train_steps=steps)
+learner = Learner(model, nn.functional.cross_entropy, batches, optimizer, total_steps=steps)
 suggestion = suggest_lr(learner)  # model, optimizer and random states stay as they were
 print(suggestion)
 

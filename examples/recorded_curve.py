@@ -27,6 +27,6 @@ with open("curve.csv", "w", newline="") as file:
 
 curve = Curve.from_csv("curve.csv")
 print(curve)
-suggestion = suggest_lr(curve, optimizer="sgd", stage="scratch", train_steps=200)
+suggestion = suggest_lr(curve, optimizer="sgd", stage="scratch", total_steps=200)
 print(suggestion)
 suggestion.to_html("curve.html")

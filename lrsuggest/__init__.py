@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from lrsuggest.curves.heuristics.all import HEURISTICS
     from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason, heuristic
     from lrsuggest.curves.suggestion import Suggestion
-    from lrsuggest.deprecated import apply as apply
-    from lrsuggest.deprecated import to_optuna as to_optuna
+    from lrsuggest.earlier import apply as apply
+    from lrsuggest.earlier import to_optuna as to_optuna
     from lrsuggest.errors import NoSuggestion, UserError
     from lrsuggest.suggest import set_lr, suggest_lr
     from lrsuggest.training.learner import Learner
     from lrsuggest.training.one_cycle import fit_one_cycle
+    from lrsuggest.training.settings import Probes, RangeTest
     from lrsuggest.training.sweep import lr_find
 
 _HOMES = {
@@ -29,6 +30,8 @@ _HOMES = {
     "HEURISTICS": "lrsuggest.curves.heuristics.all",
     "Learner": "lrsuggest.training.learner",
     "NoSuggestion": "lrsuggest.errors",
+    "Probes": "lrsuggest.training.settings",
+    "RangeTest": "lrsuggest.training.settings",
     "Reason": "lrsuggest.curves.heuristics.registry",
     "Suggestion": "lrsuggest.curves.suggestion",
     "UserError": "lrsuggest.errors",
@@ -39,7 +42,7 @@ _HOMES = {
     "suggest_lr": "lrsuggest.suggest",
 }
 # Names of earlier versions, which still work.
-_EARLIER = {"apply": "lrsuggest.deprecated", "to_optuna": "lrsuggest.deprecated"}
+_EARLIER = {"apply": "lrsuggest.earlier", "to_optuna": "lrsuggest.earlier"}
 
 __all__ = [
     "HEURISTICS",
@@ -48,6 +51,8 @@ __all__ = [
     "Curve",
     "Learner",
     "NoSuggestion",
+    "Probes",
+    "RangeTest",
     "Reason",
     "Suggestion",
     "UserError",

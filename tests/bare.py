@@ -102,7 +102,7 @@ def check() -> None:
     assert refused(lambda: fit_one_cycle(learner, 1e-3, progress=True)) == progress
     assert not steps, "something ran before it was refused"
 
-    found = suggest_lr(learner, train_steps=100, fallback=1e-3, seed=0)
+    found = suggest_lr(learner, total_steps=100, fallback=1e-3, seed=0)
     assert math.isfinite(float(found))
     assert steps
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
@@ -111,7 +111,7 @@ def check() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "curve.csv"
         found.curve.to_csv(path)
-        read = suggest_lr(Curve.from_csv(path), optimizer="adamw", train_steps=100, fallback=1e-3)
+        read = suggest_lr(Curve.from_csv(path), optimizer="adamw", total_steps=100, fallback=1e-3)
         page = Path(folder) / "page.html"
         said = refused(lambda: found.to_html(page))
         assert said.startswith("to_html() needs matplotlib")  # jinja2 may have come with torch

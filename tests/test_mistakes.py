@@ -11,7 +11,7 @@ from helpers import make_learner, sweep_like
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, NoSuggestion, UserError, lr_find, set_lr, suggest_lr
+from lrsuggest import Curve, NoSuggestion, Probes, RangeTest, UserError, lr_find, set_lr, suggest_lr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CURVE = Curve(*sweep_like())
@@ -51,36 +51,54 @@ ANYWHERE = [
     ({"optimizer": "AdamW"}, r"optimizer 'AdamW' is unknown; .*did you mean 'adamw'\?"),
     ({"optimizer": SGD}, "optimizer a SGD is unknown; use one of adamw, adam, sgd"),
     ({"optimizer": torch.optim.SGD}, "optimizer the class SGD is unknown"),
-    ({"train_steps": 1e5}, "train_steps must be a whole number of at least 1, or None; got "
+    ({"total_steps": 1e5}, "total_steps must be a whole number of at least 1, or None; got "
      "100000.0: write 100000$"),
-    ({"train_steps": "300"}, "got '300': write 300$"),
-    ({"train_steps": 0}, "train_steps must be a whole number of at least 1, or None; got 0$"),
-    ({"train_steps": math.inf}, "train_steps must be a whole number of at least 1, .*got inf$"),
-    ({"train_steps": True}, "train_steps must be a whole number .*got True"),
-    ({"train_steps": 10.5}, "got 10.5$"),
-    ({"train_steps": np.arange(3)}, "train_steps must be a whole number .*got .0 1 2."),
+    ({"total_steps": "300"}, "got '300': write 300$"),
+    ({"total_steps": 0}, "total_steps must be a whole number of at least 1, or None; got 0$"),
+    ({"total_steps": math.inf}, "total_steps must be a whole number of at least 1, .*got inf$"),
+    ({"total_steps": True}, "total_steps must be a whole number .*got True"),
+    ({"total_steps": 10.5}, "got 10.5$"),
+    ({"total_steps": np.arange(3)}, "total_steps must be a whole number .*got .0 1 2."),
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1, or None; got 0"),
     ({"batch_size": -32}, "batch_size must be .*got -32"),
 ]  # fmt: skip
 TO_SWEEP = [
-    ({"end": "10"}, "end must be positive and finite; got '10': write it without quotes"),
-    ({"end": math.nan}, "end must be positive and finite; got nan"),
-    ({"end": math.inf}, "end must be positive and finite; got inf"),
-    ({"end": -1}, "end must be positive and finite; got -1"),
-    ({"end": True}, "end must be positive and finite; got True"),
-    ({"end": torch.ones(2)}, r"end must be positive and finite; got tensor\(\[1., 1.\]\)"),
-    ({"start": 0}, "start must be positive and finite; got 0"),
-    ({"start": (1e-7, 1)}, "start must be positive and finite; got"),
-    ({"start": 1, "end": 1e-3}, "0 < start < end; got 1 to 0.001"),
-    ({"start": 1e-3, "end": 1e-3}, "0 < start < end"),
-    ({"steps": 1}, "steps must be a whole number of at least 2; got 1"),
-    ({"steps": 60.0}, "steps must be a whole number of at least 2; got 60.0: write 60"),
-    ({"steps": "all"}, "steps must be a whole number of at least 2; got 'all'"),
     ({"seed": 1.5}, "seed must be a whole number; got 1.5"),
     ({"seed": "0"}, "seed must be a whole number; got '0'"),
-    ({"replicates": True}, "replicates must be a whole number"),
-    ({"probes": 2, "probe_steps": 20.0}, "probe_steps must be .* at least 10; got 20.0: write 20"),
+    ({"sweep": {"end_lr": 1.0}}, r"sweep must be a RangeTest, such as sweep=.*\(end_lr=1.0\); got"),
+    ({"sweep": RangeTest}, "sweep must be a RangeTest, .*; got the class RangeTest"),
+    ({"sweep": 0}, "sweep must be a RangeTest, .*; got 0"),
+    ({"probes": "4"}, "probes must be a whole number of at least 0; got '4': write 4"),
 ]  # fmt: skip
+IN_RECORDS = [
+    (RangeTest, {"end_lr": "10"},
+     "end_lr must be positive and finite; got '10': write it without quotes"),
+    (RangeTest, {"end_lr": math.nan}, "end_lr must be positive and finite; got nan"),
+    (RangeTest, {"end_lr": math.inf}, "end_lr must be positive and finite; got inf"),
+    (RangeTest, {"end_lr": -1}, "end_lr must be positive and finite; got -1"),
+    (RangeTest, {"end_lr": True}, "end_lr must be positive and finite; got True"),
+    (RangeTest, {"end_lr": torch.ones(2)},
+     r"end_lr must be positive and finite; got tensor\(\[1., 1.\]\)"),
+    (RangeTest, {"start_lr": 0}, "start_lr must be positive and finite; got 0"),
+    (RangeTest, {"start_lr": (1e-7, 1)}, "start_lr must be positive and finite; got"),
+    (RangeTest, {"start_lr": 1, "end_lr": 1e-3}, "0 < start_lr < end_lr; got 1 to 0.001"),
+    (RangeTest, {"start_lr": 1e-3, "end_lr": 1e-3}, "0 < start_lr < end_lr"),
+    (RangeTest, {"start_lr": 20}, "0 < start_lr < end_lr; got 20 to 10"),
+    (RangeTest, {"num_iter": 1}, "num_iter must be a whole number of at least 2; got 1"),
+    (RangeTest, {"num_iter": 60.0}, "num_iter must be a whole number .*; got 60.0: write 60"),
+    (RangeTest, {"num_iter": "all"}, "num_iter must be a whole number of at least 2; got 'all'"),
+    (RangeTest, {"repeats": True}, "repeats must be a whole number"),
+    (RangeTest, {"repeats": 0}, "repeats must be a whole number of at least 1; got 0"),
+    (RangeTest, {"repeats": 1.5}, "repeats must be .* got 1.5"),
+    (Probes, {"number": 0}, "the number of probes must be a whole number of at least 1; got 0"),
+    (Probes, {"number": 2, "steps": 9}, "the steps of a probe must be .* at least 10; got 9"),
+    (Probes, {"number": 2, "steps": 20.0}, "the steps of a probe must .*; got 20.0: write 20"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "settings", "says"), IN_RECORDS)
+def test_what_is_asked_of_a_sweep_or_probes_is_refused_when_it_is_made(kind, settings, says):
+    refused(says, kind, **settings)
 
 
 @pytest.mark.parametrize(("settings", "says"), [*ANYWHERE, *TO_SWEEP])
@@ -97,9 +115,10 @@ def test_a_curve_is_not_read_for_it(settings, says):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"end": -1}, {"start": 1e-4}, {"steps": 100}, {"seed": 0}, {"progress": True}, {"valid": DATA},
-     {"batches": np.zeros(3)}, {"batches": np.zeros((300, 300))}, {"batches": torch.zeros(3)},
-     {"batches": []}, {"replicates": 3}, {"probes": 1}, {"probe_steps": 0}],
+    [{"sweep": RangeTest(end_lr=1.0)}, {"sweep": RangeTest()}, {"sweep": RangeTest(repeats=3)},
+     {"seed": 0}, {"progress": True}, {"valid": DATA}, {"batches": np.zeros(3)},
+     {"batches": np.zeros((300, 300))}, {"batches": torch.zeros(3)}, {"batches": []},
+     {"probes": 1}, {"probes": Probes(2, 20)}],
 )  # fmt: skip
 def test_what_a_curve_cannot_use_it_refuses(settings):
     (name,) = settings
@@ -110,16 +129,19 @@ def test_what_a_curve_cannot_use_it_refuses(settings):
 
 def test_numbers_of_every_kind_are_numbers():
     learner = make_learner()
-    plain = lr_find(learner, start=1e-6, end=1.0, steps=20, seed=3)
+    plain = lr_find(learner, start_lr=1e-6, end_lr=1.0, num_iter=20, seed=3)
     for start, end, steps in (
         (np.float64(1e-6), np.int64(1), np.int32(20)), (1e-6, 1, 20), (torch.tensor(1e-6).double(),
          torch.tensor(1.0), torch.tensor(20)),
     ):  # fmt: skip
-        found = suggest_lr(learner, start=start, end=end, steps=steps, seed=np.int64(3)).curve
+        found = suggest_lr(
+            learner, sweep=RangeTest(start_lr=start, end_lr=end, num_iter=steps), seed=np.int64(3)
+        ).curve
         np.testing.assert_allclose(found.lr, plain.lr, rtol=1e-6)
-    rates = [suggest_lr(CURVE, train_steps=each).lr for each in (50, np.int64(50))]
+    rates = [suggest_lr(CURVE, total_steps=each).lr for each in (50, np.int64(50))]
     assert rates[0] == rates[1]
-    assert suggest_lr(CURVE, start=None, end=None, steps=None).lr == suggest_lr(CURVE).lr
+    plainly = suggest_lr(CURVE, sweep=None, probes=np.int64(0), seed=None, progress=np.False_)
+    assert plainly.lr == suggest_lr(CURVE).lr
 
 
 @pytest.mark.parametrize(

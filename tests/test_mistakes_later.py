@@ -12,7 +12,16 @@ from test_mistakes import CURVE, refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, Learner, UserError, fit_one_cycle, lr_find, suggest_lr
+from lrsuggest import (
+    Curve,
+    Learner,
+    Probes,
+    RangeTest,
+    UserError,
+    fit_one_cycle,
+    lr_find,
+    suggest_lr,
+)
 from lrsuggest.curves.arguments import number, whole
 from lrsuggest.training.one_cycle import fit_constant
 
@@ -20,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CROSS = nn.functional.cross_entropy
 FIT = functools.partial(fit_one_cycle, lr=1e-2, steps=10)
 STAYS = functools.partial(fit_constant, lr=1e-2, steps=10)
-PROBED = functools.partial(suggest_lr, probes=2, steps=30)
+PROBED = functools.partial(suggest_lr, probes=2, sweep=RangeTest(num_iter=30))
 
 
 def untouched(learner, says, call, **settings):
@@ -171,7 +180,9 @@ def test_nor_swept_for_probes(settings, says):
 
 
 def test_a_metric_is_none_of_the_probes_business():
-    assert suggest_lr(with_valid(metrics={"a": missing}), probes=2, steps=30, probe_steps=10).probes
+    assert suggest_lr(
+        with_valid(metrics={"a": missing}), probes=Probes(2, 10), sweep=RangeTest(num_iter=30)
+    ).probes
 
 
 def test_the_rehearsal_leaves_no_trace():
@@ -211,18 +222,19 @@ def test_seeds(call, seed, says):
     assert untouched(make_learner(), says, call, seed=seed)[1] == 0
 
 
-def test_seeds_at_the_ends_and_of_replicates():
+def test_seeds_at_the_ends_and_of_repeats():
     for seed in (2**64 - 1, -(2**63), np.int64(3), torch.tensor(3)):
-        assert len(lr_find(make_learner(), seed=seed, steps=10)) == 10
-    refused("with the 2 after it", suggest_lr, make_learner(), seed=2**64 - 2, replicates=3)
-    low = suggest_lr(make_learner(), seed=-5, probes=2, probe_steps=10, steps=30)
+        assert len(lr_find(make_learner(), seed=seed, num_iter=10)) == 10
+    refused("with the 2 after it", suggest_lr, make_learner(), seed=2**64 - 2,
+            sweep=RangeTest(repeats=3))  # fmt: skip
+    low = suggest_lr(make_learner(), seed=-5, probes=Probes(2, 10), sweep=RangeTest(num_iter=30))
     assert len(low.probes) == 2
 
 
 @pytest.mark.parametrize(
     ("furthest", "says"),
     [("1e3", "furthest must be positive and finite; got '1e3': write it without quotes"),
-     (float("nan"), "got nan"), (float("inf"), "got inf"), (1.0, "at least the end; got 1 and 10")],
+     (float("nan"), "got nan"), (float("inf"), "got inf"), (1.0, "at least end_lr; got 1 and 10")],
 )  # fmt: skip
 def test_the_furthest_rate(furthest, says):
     assert untouched(make_learner(), says, lr_find, furthest=furthest)[1] == 0
@@ -294,7 +306,7 @@ def test_evaluations(settings, says):
 
 
 def test_clipping():
-    refused("clip_norm must be positive, or None; got True", make_learner, clip_norm=True)
+    refused("max_grad_norm must be positive, or None; got True", make_learner, max_grad_norm=True)
 
 
 def test_what_is_told_of_the_optimizer_against_what_is_seen():

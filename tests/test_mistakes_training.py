@@ -13,7 +13,7 @@ from test_mistakes import refused
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from lrsuggest import Learner, UserError, fit_one_cycle, lr_find, suggest_lr
+from lrsuggest import Learner, RangeTest, UserError, fit_one_cycle, lr_find, suggest_lr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 X, Y = torch.randn(64, 8), torch.randint(2, (64,))
@@ -100,7 +100,7 @@ def test_an_optimizer_that_cannot_step_by_itself(optimizer, says):
                                   "NAdam", "RAdam", "Adamax", "Adadelta"])  # fmt: skip
 def test_every_other_optimizer_of_torchs_is_swept(kind):
     learner = make(optimizer=functools.partial(getattr(torch.optim, kind), lr=1e-3))
-    assert len(suggest_lr(learner, steps=12).curve) > 0
+    assert len(suggest_lr(learner, sweep=RangeTest(num_iter=12)).curve) > 0
 
 
 def test_one_that_tells_only_when_it_steps():
@@ -142,11 +142,11 @@ class Tuples(nn.Module):
         ({"batches": zip(X, Y, strict=True)}, "batches is a one-shot zip"),
         ({"batches": iter(LOADER)}, "batches is a one-shot _SingleProcessDataLoaderIter"),
         ({"valid": (b for b in LOADER)}, "valid is a one-shot generator"),
-        ({"train_steps": 1e5}, "got 100000.0: write 100000"),
-        ({"train_steps": 0}, "train_steps must be a whole number of at least 1, or None; got 0"),
+        ({"total_steps": 1e5}, "got 100000.0: write 100000"),
+        ({"total_steps": 0}, "total_steps must be a whole number of at least 1, or None; got 0"),
         ({"batch_size": "32"}, "got '32': write 32"),
-        ({"accumulate": 2.0}, "got 2.0: write 2"),
-        ({"clip_norm": "1"}, "clip_norm must be positive, or None; got '1'"),
+        ({"accumulate_steps": 2.0}, "got 2.0: write 2"),
+        ({"max_grad_norm": "1"}, "max_grad_norm must be positive, or None; got '1'"),
         ({"precision": torch.bfloat16}, "precision must be fp32, bf16 or fp16"),
         ({"device": "gpu"}, "device 'gpu' cannot be used here: give 'cpu'"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
@@ -167,7 +167,11 @@ def test_an_iterable_dataset_is_told_its_loader():
     refused(
         "a dataset: .* with batch_size=None if it gives whole batches", make, batches=Streamed()
     )
-    assert len(suggest_lr(make(batches=DataLoader(Streamed(), batch_size=None)), steps=12).curve)
+    assert len(
+        suggest_lr(
+            make(batches=DataLoader(Streamed(), batch_size=None)), sweep=RangeTest(num_iter=12)
+        ).curve
+    )
 
 
 def freeze(learner):
@@ -188,7 +192,7 @@ def test_where_nothing_can_train(call):
     learner = make()
     with torch.inference_mode():
         unmoved(learner, r"within torch.inference_mode\(\): call this outside", call)
-    suggest_lr(learner, steps=12)
+    suggest_lr(learner, sweep=RangeTest(num_iter=12))
 
 
 class AsksInWorker(torch.utils.data.Dataset):
@@ -197,7 +201,7 @@ class AsksInWorker(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         try:
-            suggest_lr(make(), steps=12)
+            suggest_lr(make(), sweep=RangeTest(num_iter=12))
         except UserError as error:
             return str(error)
 
@@ -235,7 +239,7 @@ def test_an_optimizer_of_what_the_loss_is_made_with_is_none():
     ):
         learner = freeze(make(**settings))
         learner.optimizer = torch.optim.SGD(part.parameters(), lr=0.1)
-        assert len(suggest_lr(learner, steps=12).curve) > 0
+        assert len(suggest_lr(learner, sweep=RangeTest(num_iter=12)).curve) > 0
 
 
 class TakesWords(nn.Module):
@@ -316,11 +320,13 @@ def test_an_infinite_loader_and_a_compiled_model_are_swept():
             while True:
                 yield X, Y
 
-    assert len(suggest_lr(make(batches=Endless()), steps=12).curve)
+    assert len(suggest_lr(make(batches=Endless()), sweep=RangeTest(num_iter=12)).curve)
     torch.manual_seed(0)
     plain = make()
     compiled = make(torch.compile(plain.model, backend="eager"))
-    curves = [suggest_lr(each, steps=20, seed=0).curve for each in (plain, compiled)]
+    curves = [
+        suggest_lr(each, sweep=RangeTest(num_iter=20), seed=0).curve for each in (plain, compiled)
+    ]
     np.testing.assert_allclose(curves[0].loss, curves[1].loss, rtol=1e-5)
 
 
@@ -328,7 +334,8 @@ def test_a_first_loss_that_is_not_finite_costs_a_batch_and_no_step():
     learner = make_learner()
     learner.batches = nan_from(learner.batches, 0)
     before = [p.detach().clone() for p in learner.model.parameters()]
-    refused("the loss of the first batch is nan", suggest_lr, learner, replicates=2)
+    refused("the loss of the first batch is nan", suggest_lr, learner,
+            sweep=RangeTest(repeats=2))  # fmt: skip
     assert all(map(torch.equal, before, learner.model.parameters()))
 
 
@@ -345,7 +352,7 @@ def test_a_first_loss_that_is_not_finite_costs_a_batch_and_no_step():
 def test_one_batch_that_is_not_finite_is_told_with_its_step_and_rate(start, says):
     learner = make_learner()
     learner.batches = nan_from(learner.batches, 3)
-    found = suggest_lr(learner, start=start)
+    found = suggest_lr(learner, sweep=RangeTest(start_lr=start))
     assert found.reasons[0] == "The curve has fewer than 10 usable points."
     assert re.match(says, found.reasons[1])
     with pytest.raises(UserError, match=says):
@@ -369,7 +376,7 @@ def test_batches_that_give_nothing_the_second_time():
 
 
 def test_what_trains_takes_a_learner_then_a_rate():
-    found, learner = suggest_lr(make_learner(), steps=60, seed=0), make()
+    found, learner = suggest_lr(make_learner(), sweep=RangeTest(num_iter=60), seed=0), make()
     for rate in ("1e-3", None, True, [1e-3], -1, slice(None), slice("a", 1)):
         unmoved(learner, "must be positive and finite", fit_one_cycle, lr=rate)
     refused(r"fit_one_cycle\(learner, lr\) takes a Learner first", fit_one_cycle, found, learner)

@@ -23,14 +23,14 @@ model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
 optimizer = torch.optim.SGD(model.parameters(), 0.1)  # torch sets a variable of its own here
 before = state()
 import lrsuggest
-from lrsuggest import Curve, Learner, fit_one_cycle, suggest_lr
+from lrsuggest import Curve, Learner, RangeTest, fit_one_cycle, suggest_lr
 import lrsuggest.adapters.fastai.adapter, lrsuggest.adapters.lightning.adapter
 import lrsuggest.adapters.transformers.adapter
 from lrsuggest.bench.commands import doctor, score
 from lrsuggest.bench.plan import suite
 
 learner = Learner(model, nn.functional.cross_entropy, batches, optimizer, valid=batches)
-found = suggest_lr(learner, steps=60, probes=2)
+found = suggest_lr(learner, sweep=RangeTest(num_iter=60), probes=2)
 fit_one_cycle(learner, found.lr or 0.1, epochs=1)
 suggest_lr(Curve(found.curve.lr, found.curve.loss))._repr_html_()
 after = state()

@@ -1,6 +1,7 @@
-"""The front door's replicates and probes: what they are told, cost and refuse."""
+"""The front door's repeated sweeps and probes: what they are told, cost and refuse."""
 
 import math
+import re
 
 import matplotlib
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from helpers import make_learner, sweep_like
 from rich.console import Console
 
-from lrsuggest import Curve, UserError, lr_find, suggest_lr
+from lrsuggest import Curve, Probes, RangeTest, UserError, fit_one_cycle, lr_find, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 
 matplotlib.use("agg")
@@ -18,35 +19,39 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_replicates_pool_the_sweeps_of_consecutive_seeds():
     learner = make_learner()
-    found = suggest_lr(learner, replicates=3, seed=4, steps=60)
-    alone = [suggest_lr(learner, seed=seed, steps=60) for seed in (4, 5, 6)]
+    found = suggest_lr(learner, sweep=RangeTest(repeats=3, num_iter=60), seed=4)
+    alone = [suggest_lr(learner, seed=seed, sweep=RangeTest(num_iter=60)) for seed in (4, 5, 6)]
     assert found.replicates == tuple(each.lr for each in alone)
     assert found.low <= min(found.replicates)
     assert max(found.replicates) <= found.high
     assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
     # From 1 to 10 are seven and a half steps of the sixty; up to 1,000 there may be 14 more.
-    assert found.planned.sweep_steps == 3 * 74
-    assert suggest_lr(learner, end=10, seed=4, steps=60).planned.sweep_steps == 60
+    assert found.budget.sweep_steps == 3 * 74
+    assert (
+        suggest_lr(learner, sweep=RangeTest(end_lr=10, num_iter=60), seed=4).budget.sweep_steps
+        == 60
+    )
     assert "on 3 sweeps" in str(found)
     assert float(found) == found.lr == found.slice.stop
-    assert suggest_lr(learner, replicates=1, seed=4, steps=60).replicates == ()
+    assert suggest_lr(learner, sweep=RangeTest(repeats=1, num_iter=60), seed=4).replicates == ()
 
 
 def test_without_a_seed_the_orders_differ_and_the_present_state_decides_them():
     learner = make_learner()
     torch.manual_seed(1)
-    first, again = (suggest_lr(learner, replicates=3, steps=60) for _ in range(2))
+    first, again = (suggest_lr(learner, sweep=RangeTest(repeats=3, num_iter=60)) for _ in range(2))
     assert first.replicates == again.replicates
     assert len(set(first.replicates)) > 1
-    assert first.replicates[0] == suggest_lr(learner, steps=60).lr
-    present = lr_find(learner, steps=60)
+    assert first.replicates[0] == suggest_lr(learner, sweep=RangeTest(num_iter=60)).lr
+    present = lr_find(learner, num_iter=60)
     assert not np.array_equal(first.curve.loss[:20], present.loss[:20])
 
 
 def clipped():
     """Plain SGD with clipped gradients: at a rate of ten nothing has blown up yet."""
     return make_learner(
-        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=0.01
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9),
+        max_grad_norm=0.01,
     )
 
 
@@ -54,23 +59,24 @@ def test_the_default_range_goes_on_until_the_loss_blows_up():
     found = suggest_lr(clipped(), seed=0)
     assert found.reliable
     assert found.curve.lr[-1] > 10
-    assert 100 < found.cost.sweep_steps == len(found.curve) <= found.planned.sweep_steps == 124
-    short = suggest_lr(clipped(), seed=0, end=10.0)
-    assert len(short.curve) == short.planned.sweep_steps == 100
+    assert 100 < found.cost.sweep_steps == len(found.curve) <= found.budget.sweep_steps == 124
+    short = suggest_lr(clipped(), seed=0, sweep=RangeTest(end_lr=10.0))
+    assert len(short.curve) == short.budget.sweep_steps == 100
     assert np.array_equal(short.curve.loss, found.curve.loss[:100])
     assert any("had not blown up by 1.0e+01" in reason for reason in short.reasons)
     assert found.lr > 2.5 * short.lr
 
 
 def test_a_range_that_is_the_callers_is_not_exceeded():
-    found = suggest_lr(clipped(), seed=0, end=2.0, steps=40)
+    found = suggest_lr(clipped(), seed=0, sweep=RangeTest(end_lr=2.0, num_iter=40))
     assert (len(found.curve), found.curve.lr[-1]) == (40, pytest.approx(2.0))
     assert not found.reliable
 
 
 def test_where_nothing_ever_blows_up_it_ends_at_a_thousand_with_a_doubt():
     learner = make_learner(
-        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=1e-6
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9),
+        max_grad_norm=1e-6,
     )
     found = suggest_lr(learner, seed=0)
     assert 830 < found.curve.lr[-1] <= 1000  # one step more would be beyond
@@ -79,50 +85,62 @@ def test_where_nothing_ever_blows_up_it_ends_at_a_thousand_with_a_doubt():
 
 
 def test_sweeps_that_go_on_are_pooled():
-    found = suggest_lr(clipped(), seed=0, replicates=3)
+    found = suggest_lr(clipped(), seed=0, sweep=RangeTest(repeats=3))
     alone = [suggest_lr(clipped(), seed=seed) for seed in range(3)]
     assert found.replicates == tuple(each.lr for each in alone)
     assert found.cost.sweep_steps == sum(len(each.curve) for each in alone)
-    assert found.planned.sweep_steps == 3 * 124
+    assert found.budget.sweep_steps == 3 * 124
     assert found.curve.lr[-1] > 10
     assert found.reliable
 
 
 @pytest.mark.parametrize(
-    ("train_steps", "steps", "says"),
+    ("total_steps", "steps", "says"),
     [(21, 50, "times the 21 of the training."), (80, 80, "% of the 80 of the training."),
      (1000, 100, "10 % of the 1000 of the training."),
      (4000, 100, "2 % of the 4000 of the training."), (None, 100, None)],
 )  # fmt: skip
-def test_asking_is_short_where_the_training_is_and_the_share_is_said(train_steps, steps, says):
-    found = suggest_lr(make_learner(), seed=0, train_steps=train_steps)
+def test_asking_is_short_where_the_training_is_and_the_share_is_said(total_steps, steps, says):
+    found = suggest_lr(make_learner(), seed=0, total_steps=total_steps)
     assert np.diff(np.log10(found.curve.lr)).mean() == pytest.approx(8 / (steps - 1))
-    assert found.planned.sweep_steps == steps + math.floor(2 / (8 / (steps - 1)) + 1e-9)
+    assert found.budget.sweep_steps == steps + math.floor(2 / (8 / (steps - 1)) + 1e-9)
     last = str(found).split("\n")[2]
     if says is None:
         assert "Asking took" not in last
     else:
         assert last.endswith(says)
         assert f"Asking took {found.cost.steps} steps, " in last
-    asked = suggest_lr(make_learner(), seed=0, train_steps=train_steps, steps=70, end=10)
-    assert asked.planned.sweep_steps == 70
+    asked = suggest_lr(
+        make_learner(), seed=0, total_steps=total_steps, sweep=RangeTest(num_iter=70, end_lr=10)
+    )
+    assert asked.budget.sweep_steps == 70
 
 
 def test_probes_count_in_the_share():
-    found = suggest_lr(make_learner(), seed=0, train_steps=100, probes=2, probe_steps=20)
+    found = suggest_lr(make_learner(), seed=0, total_steps=100, probes=Probes(2, 20))
     assert f"Asking took {found.cost.sweep_steps + found.cost.probe_steps} steps, " in str(found)
 
 
 def test_a_curve_costs_nothing_to_read():
-    assert "Asking" not in str(suggest_lr(Curve(*sweep_like()), train_steps=40))
+    assert "Asking" not in str(suggest_lr(Curve(*sweep_like()), total_steps=40))
 
 
 def test_replicates_over_a_fixed_order_are_warned_of():
     learner = make_learner()
     learner.batches = list(learner.batches)
     learner.model[3].p = 0.0
-    with pytest.warns(LrsuggestWarning, match="the 2 sweeps are one and the same"):
-        suggest_lr(learner, replicates=2, seed=0)
+    with pytest.warns(LrsuggestWarning, match="the 2 sweeps are one and the same") as told:
+        suggest_lr(learner, sweep=RangeTest(repeats=2), seed=0)
+    assert told[0].filename == __file__
+
+
+def test_what_is_put_right_is_told_of_the_line_that_asked():
+    learner = make_learner()
+    learner.model.eval()
+    for ask in (suggest_lr, lr_find, lambda x: fit_one_cycle(x, 0.01, steps=2)):
+        with pytest.warns(LrsuggestWarning, match="eval mode") as told:
+            ask(learner)
+        assert {each.filename for each in told} == {__file__}
 
 
 def test_the_cost_is_said_before_the_first_step(capsys, monkeypatch):
@@ -130,32 +148,43 @@ def test_the_cost_is_said_before_the_first_step(capsys, monkeypatch):
     learner = make_learner()
     assert not Console(stderr=True).is_terminal
     found = suggest_lr(
-        learner, replicates=2, probes=2, probe_steps=12, steps=40, end=10, seed=0, progress=True
+        learner,
+        sweep=RangeTest(repeats=2, num_iter=40, end_lr=10),
+        probes=Probes(2, 12),
+        seed=0,
+        progress=True,
     )
     said = capsys.readouterr().err
     assert said.startswith(
         "At most 80 optimizer steps of range test, 24 of probes, 2 validation passes (8 batches)."
     )
-    assert str(found.planned) in said
+    assert str(found.budget) in said
     spent = found.cost
     assert spent.sweep_steps + spent.probe_steps <= 104
     assert spent.valid_passes == sum(math.isfinite(value) for _, value in found.probes)
-    suggest_lr(learner, replicates=2, probes=2, probe_steps=12, steps=40, seed=0)
+    suggest_lr(learner, sweep=RangeTest(repeats=2, num_iter=40), probes=Probes(2, 12), seed=0)
     assert capsys.readouterr().err == ""
 
 
 def test_the_length_of_a_probe_follows_the_plan():
     learner = make_learner()
     learner.valid = type("Endless", (), {"__iter__": lambda self: iter(make_learner().valid)})()
-    found = suggest_lr(learner, probes=2, steps=30, seed=0)
-    assert found.planned.probe_steps == 2 * 30
-    assert found.planned.valid_batches is None
-    assert "2 validation passes" in str(found.planned)
-    assert suggest_lr(learner, probes=2, steps=30, train_steps=45).planned.probe_steps == 44
+    found = suggest_lr(learner, probes=2, sweep=RangeTest(num_iter=30), seed=0)
+    assert found.budget.probe_steps == 2 * 30
+    assert found.budget.valid_batches is None
+    assert "2 validation passes" in str(found.budget)
+    assert (
+        suggest_lr(
+            learner, probes=2, sweep=RangeTest(num_iter=30), total_steps=45
+        ).budget.probe_steps
+        == 44
+    )
 
 
 def test_str_and_plot_show_what_was_tried():
-    found = suggest_lr(make_learner(), replicates=2, probes=3, probe_steps=20, steps=60, seed=0)
+    found = suggest_lr(
+        make_learner(), sweep=RangeTest(repeats=2, num_iter=60), probes=Probes(3, 20), seed=0
+    )
     assert "on 2 sweeps" in str(found)
     assert "then 3 probes, best loss 0." in str(found)
     axes = found.plot()
@@ -169,12 +198,9 @@ def test_str_and_plot_show_what_was_tried():
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"replicates": 0}, "replicates must be a whole number of at least 1; got 0"),
-     ({"replicates": 1.5}, "replicates must be .* got 1.5"),
-     ({"probes": -1}, "probes must be a whole number of at least 0; got -1"),
-     ({"probe_steps": 50}, "probe_steps=50 says how long .*give probes too"),
-     ({"probes": 2, "probe_steps": 9}, "probe_steps must be .* at least 10; got 9"),
-     ({"probes": 8, "train_steps": 60}, "probes=8 in train_steps=60 leaves 7 .*fewer probes")],
+    [({"probes": -1}, "probes must be a whole number of at least 0; got -1"),
+     ({"probes": 8, "total_steps": 60},
+      r"probes=8 in total_steps=60 leaves 7 .*fewer probes, or give probes=Probes\(8, 10\)")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_a_step_is_made(settings, says):
     learner = make_learner()
@@ -183,9 +209,14 @@ def test_what_cannot_be_is_refused_before_a_step_is_made(settings, says):
         suggest_lr(learner, **settings)
 
 
-@pytest.mark.parametrize("settings", [{"replicates": 2}, {"probes": 3}, {"probe_steps": 20}])
-def test_a_curve_cannot_be_trained(settings):
-    (name, value), *_ = settings.items()
-    says = f"{name}={value} needs a Learner to train; a Curve can only be read, so leave {name} out"
-    with pytest.raises(UserError, match=says):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"sweep": RangeTest(repeats=2)}, "sweep=RangeTest(repeats=2)"), ({"probes": 3}, "probes=3"),
+     ({"sweep": RangeTest(start_lr=1e-6, end_lr=2)}, "sweep=RangeTest(start_lr=1e-06, end_lr=2.0)"),
+     ({"probes": Probes(2, 20)}, "probes=Probes(number=2, steps=20)")],
+)  # fmt: skip
+def test_a_curve_cannot_be_trained(settings, said):
+    (name,) = settings
+    says = f"{said} needs a Learner to train; a Curve can only be read, so leave {name} out"
+    with pytest.raises(UserError, match=f"^{re.escape(says)}$"):
         suggest_lr(Curve(*sweep_like()), **settings)

@@ -134,7 +134,7 @@ def ours() -> None:
 
     net = model().train()
     learner = Learner(net, F.cross_entropy, Held(), torch.optim.SGD(net.parameters(), lr=LOW))
-    assert len(lr_find(learner, start=LOW, end=HIGH, steps=STEPS)) == STEPS
+    assert len(lr_find(learner, start_lr=LOW, end_lr=HIGH, num_iter=STEPS)) == STEPS
 
 
 def fastai() -> None:

@@ -34,10 +34,10 @@ PACKAGES = ("torch", "fastai", "pytorch-lightning", "transformers", "accelerate"
 
 def swept(x: Any) -> None:
     """Ask for a rate, as anybody does."""
-    from lrsuggest import suggest_lr
+    from lrsuggest import RangeTest, suggest_lr
 
     steps = len(overhead.DATA)
-    found = suggest_lr(x, start=LOW, end=HIGH, steps=steps, fallback=LOW)
+    found = suggest_lr(x, sweep=RangeTest(start_lr=LOW, end_lr=HIGH, num_iter=steps), fallback=LOW)
     assert len(found.curve) == steps
 
 

@@ -8,7 +8,9 @@ from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import LENGTHS, Seen
 from lrsuggest.curves.heuristics.consensus import RULE
 from lrsuggest.curves.heuristics.registry import Context, Reason
+from lrsuggest.deprecated import ANSWER, renamed_fields
 from lrsuggest.errors import NoSuggestion
+from lrsuggest.vocabulary import Schedule, Stage
 
 DEFAULT_HEURISTIC = "consensus"  # docs/consensus.md
 MEANT, HELD = 80, 72  # per cent; docs/consensus.md, "80 % interval", and a test beside it
@@ -44,6 +46,7 @@ class Cost:
         )
 
 
+@renamed_fields(ANSWER)
 @dataclass(frozen=True, eq=False)
 class Answer:
     """A rate or an abstention, with what is known about it.
@@ -71,7 +74,7 @@ class Answer:
             validation data the last training losses; inf where it diverged, NaN where it was
             broken off as clearly worse.
         cost: what was spent.
-        planned: what could have been spent at most, known before the first step.
+        budget: what could have been spent at most, known before the first step.
     """
 
     lr: float | None
@@ -88,22 +91,22 @@ class Answer:
     replicates: tuple[float | None, ...] = ()
     probes: tuple[tuple[float, float], ...] = ()
     cost: Cost = Cost()
-    planned: Cost = Cost()
+    budget: Cost = Cost()
 
     @property
-    def stage(self) -> str | None:
+    def stage(self) -> Stage | None:
         """The training stage it is meant for, where known."""
         return self.context.stage
 
     @property
-    def schedule(self) -> str | None:
+    def schedule(self) -> Schedule | None:
         """What the caller named, "one_cycle" or "constant"; None means one-cycle."""
         return self.context.schedule
 
     @property
-    def train_steps(self) -> int | None:
+    def total_steps(self) -> int | None:
         """Optimizer steps of the planned training, where known."""
-        return self.context.train_steps
+        return self.context.total_steps
 
     def __float__(self) -> float:
         """Return the rate.
@@ -166,8 +169,8 @@ def sure(found: Answer) -> str:
         if found.stage == "frozen":
             worth += f", and in far fewer where, as here, only a head trains{_held(found)}"
         short, long = LENGTHS
-        if found.train_steps is not None and not short <= found.train_steps <= long:
-            worth += f"; their runs had {short} to {long} steps, yours has {found.train_steps}"
+        if found.total_steps is not None and not short <= found.total_steps <= long:
+            worth += f"; their runs had {short} to {long} steps, yours has {found.total_steps}"
     else:
         worth = (
             "How often such an interval (half a decade each way, the steepest slope and a tenth "
@@ -209,7 +212,7 @@ def _asked(found: Answer) -> str:
     """Say what was seen of a body held, and what asking cost against the training it is for."""
     partly = found.seen.held and found.stage != "frozen" and not found.seen.holds_much
     said = f" Not all of it trains{_held(found)}." if partly else ""
-    steps, training = found.cost.steps, found.train_steps
+    steps, training = found.cost.steps, found.total_steps
     if not steps or training is None:
         return said
     share = steps / training

@@ -127,7 +127,7 @@ def _of_the_training(context: Context, seen: Seen) -> list[str]:
             f"No recorded task trained with {named}, so how well a curve tells its rate "
             "is not known."
         )
-    steps, (short, long) = context.train_steps, LENGTHS
+    steps, (short, long) = context.total_steps, LENGTHS
     if steps is not None and not short <= _FAR * steps <= _FAR**2 * long:
         reasons.append(
             f"A training of {_steps(steps)} is far from the recorded ones, of {short} to {long}."

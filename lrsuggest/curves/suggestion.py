@@ -17,6 +17,7 @@ from lrsuggest.curves.heuristics.consensus import eighty
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.study import enqueue, suggest_float
+from lrsuggest.deprecated import ANSWER, renamed_fields
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.extras import need
 from lrsuggest.files import output
@@ -30,6 +31,7 @@ _HALF_DECADE = 10**0.5
 _PAGE = ("matplotlib", "jinja2")  # what draws and writes one
 
 
+@renamed_fields(ANSWER)
 @dataclass(frozen=True, eq=False)
 class Suggestion(Answer):
     """A suggested rate: the maximum of one-cycle training, unless `schedule` is "constant".
@@ -75,14 +77,16 @@ class Suggestion(Answer):
     def to_dict(self) -> dict[str, Any]:
         """Return what a logger keeps: numbers, strings, lists and dicts that JSON has words for.
 
-        Its keys are the attributes' names, the context's among them; `candidates`, `seen`, `cost`
-        and `planned` are dicts, a probe is a list of rate and value. What is not known or not
-        finite is None. The curve is left out: `curve.to_json()` is all of it.
+        Its keys are the attributes' names, the context's among them, but stay `planned` for the
+        budget and `train_steps` for the total steps, as in earlier versions. `candidates`, `seen`,
+        `cost` and `planned` are dicts, a probe is a list of rate and value. What is not known or
+        not finite is None. The curve is left out: `curve.to_json()` is all of it.
         """
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         del named["curve"]
+        kept = {new: old for old, new in ANSWER.items()}
         found: dict[str, Any] = jsonable(named | vars(named.pop("context")))
-        return found
+        return {kept.get(name, name): value for name, value in found.items()}
 
     def enqueue(self, study: "Study", name: str = "lr") -> float:
         """Let an Optuna study try this rate next; asked twice, it does so once.
@@ -226,9 +230,13 @@ def suggest(
         UserError: the heuristic is not registered, or the fallback is no rate.
     """
     fallback = asked(heuristic, fallback)
-    with warnings.catch_warnings(record=True) as clamped:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LrsuggestWarning)
         pick = HEURISTICS[heuristic](curve, context)
+    clamped = [each for each in caught if issubclass(each.category, LrsuggestWarning)]
+    for each in caught:  # such as of an earlier name that a person's own heuristic uses
+        if each not in clamped:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LrsuggestWarning)
         alone = [HEURISTICS[heuristic](sweep, context) for sweep in sweeps]

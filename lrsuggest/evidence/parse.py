@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> Ta
         label=row["task"],
         title=row["title"],
         family=row["family"],
-        stage=row["stage"],
-        optimizer=row["optimizer"],
+        stage=cast(vocabulary.Stage, row["stage"]),
+        optimizer=cast(vocabulary.Optimizer, row["optimizer"]),
         synthetic=flag(row["synthetic"]),
         curves=tuple(main),
         response=response(runs, _number(row["start"])),
@@ -64,7 +64,7 @@ def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> Ta
         metrics=_metrics(runs),
         steps=int(row["steps"]),
         batch=int(row["batch"]),
-        schedule=row["schedule"],
+        schedule=cast(vocabulary.Schedule, row["schedule"]),
         model=row["model"],
         kind=row["kind"],
         held_out=flag(row["held_out"]),

@@ -17,6 +17,7 @@ from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.heuristics.shapes import lowest
+from lrsuggest.vocabulary import Optimizer, Schedule, Stage
 
 DIVERGED = 1.5  # V(start) plus half the span
 _NEAR = 0.2  # regret of the rates that tell how noisy a response is
@@ -239,8 +240,8 @@ class TaskEvidence:
     label: str
     title: str
     family: str
-    stage: str
-    optimizer: str
+    stage: Stage
+    optimizer: Optimizer
     synthetic: bool
     curves: tuple[Curve, ...]
     response: Response | None
@@ -249,7 +250,7 @@ class TaskEvidence:
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     steps: int | None = None
     batch: int | None = None
-    schedule: str = "one_cycle"
+    schedule: Schedule = "one_cycle"
     model: str = ""
     kind: str = ""
     held_out: bool = False

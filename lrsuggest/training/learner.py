@@ -9,22 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from lrsuggest.curves.arguments import a, number, whole
-from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.deprecated import LEARNER, renamed_fields
+from lrsuggest.errors import LrsuggestWarning, UserError, callers_line
 from lrsuggest.training import evaluation
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.inspection import checks, detection, methods, misfits
-from lrsuggest.vocabulary import Precision
+from lrsuggest.vocabulary import Optimizer, Precision, Stage
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@renamed_fields(LEARNER)
 class Learner:
     """A model, its loss, its data and its optimizer.
 
     Args:
         model: any module; trained where it is.
-        loss_fn: `loss_fn(output, target)` gives a scalar tensor.
+        loss_fn: `loss_fn(output, target)` gives a scalar tensor. None, or left out, where `forward`
+            or the model makes the loss: Learner(model, batches=..., optimizer=..., forward=...).
         batches: re-iterable of (input, target), or of dicts if `forward` is given or the model's
             output has a `.loss`. Iterated anew when it runs out.
         optimizer: a torch optimizer over the model's parameters. With several groups their rates
@@ -36,9 +39,9 @@ class Learner:
         precision: "fp32"; "bf16" or "fp16" run the forward pass under autocast, fp16 with a
             gradient scaler.
         device: where the model lives; by default where its first parameter is.
-        accumulate: batches per optimizer step.
-        clip_norm: largest gradient norm, None for no clipping.
-        train_steps: planned optimizer steps, where a plan stands already; None where it does not.
+        accumulate_steps: batches per optimizer step.
+        max_grad_norm: largest gradient norm, None for no clipping.
+        total_steps: planned optimizer steps, where a plan stands already; None where it does not.
         batch_size: examples per optimizer step, None where not known.
 
     Raises:
@@ -56,38 +59,35 @@ class Learner:
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: Callable[[Any, Any], Tensor] | None,
-        batches: Iterable[Any],
-        optimizer: torch.optim.Optimizer,
+        loss_fn: Callable[[Any, Any], Tensor] | None = None,
+        batches: Iterable[Any] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
         *,
         valid: Iterable[Any] | None = None,
         forward: Callable[[nn.Module, Any], Tensor] | None = None,
         metrics: Mapping[str, Metric | Callable[[Any, Any], Tensor]] | None = None,
         precision: Precision = "fp32",
         device: torch.device | str | None = None,
-        accumulate: int = 1,
-        clip_norm: float | None = None,
-        train_steps: int | None = None,
+        accumulate_steps: int = 1,
+        max_grad_norm: float | None = None,
+        total_steps: int | None = None,
         batch_size: int | None = None,
     ) -> None:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be fp32, bf16 or fp16; got {precision!r}")
-        whole("accumulate", accumulate, 1)
-        if clip_norm is not None:
-            clip_norm = number("clip_norm", clip_norm, "positive, or None")
-        for name, planned in (("train_steps", train_steps), ("batch_size", batch_size)):
+        whole("accumulate_steps", accumulate_steps, 1)
+        if max_grad_norm is not None:
+            max_grad_norm = number("max_grad_norm", max_grad_norm, "positive, or None")
+        for name, planned in (("total_steps", total_steps), ("batch_size", batch_size)):
             if planned is not None:
                 whole(name, planned, 1, or_none=True)
         checks.parts(model, loss_fn, forward, optimizer)
         checks.batches("batches", batches)
+        assert batches is not None  # else refused by now
+        assert optimizer is not None
         if valid is not None:
             checks.batches("valid", valid)
-        checks.metrics(metrics)
-        if forward is not None and metrics:
-            raise UserError(
-                f"metrics ({', '.join(metrics)}) need an output and a target, which forward does "
-                "not give; leave one of the two out"
-            )
+        checks.metrics(metrics, forward)
         self.model = model
         self.loss_fn = loss_fn
         self.batches = batches
@@ -103,9 +103,9 @@ class Learner:
         if not same_device(first.device, self.device):
             model.to(self.device)
             state_to(optimizer, self.device)
-        self.accumulate = accumulate
-        self.clip_norm = clip_norm
-        self.train_steps = train_steps
+        self.accumulate_steps = accumulate_steps
+        self.max_grad_norm = max_grad_norm
+        self.total_steps = total_steps
         self.batch_size = batch_size
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
@@ -115,7 +115,7 @@ class Learner:
         return detection.kind_of(self.optimizer)
 
     @property
-    def optimizer_name(self) -> str | None:
+    def optimizer_name(self) -> Optimizer | None:
         """One of "adamw", "adam", "sgd", or None for any other."""
         return self.optimizer_kind.name
 
@@ -126,7 +126,7 @@ class Learner:
         return detection.layers(self.model, (p for group, r in pairs if r > 0 for p in group))
 
     @property
-    def detected_stage(self) -> str | None:
+    def detected_stage(self) -> Stage | None:
         """Return "frozen" where all but the last weight layers are held, else None."""
         return "frozen" if self.layers.head_only else None
 
@@ -243,16 +243,16 @@ class Learner:
             return misfits.scalar(loss), output, target
 
     def step(self, batches: Iterator[Any]) -> Tensor:
-        """Take one optimizer step on the next `accumulate` batches.
+        """Take one optimizer step on the next `accumulate_steps` batches.
 
         Returns:
             The mean loss before the step, a detached scalar on the device; nothing waits for it.
         """
         total: Tensor | None = None
-        for _ in range(self.accumulate):
+        for _ in range(self.accumulate_steps):
             loss = self._outcome(to_device(next(batches), self.device))[0]
-            if self.accumulate > 1:
-                loss = loss / self.accumulate
+            if self.accumulate_steps > 1:
+                loss = loss / self.accumulate_steps
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
@@ -262,9 +262,9 @@ class Learner:
 
     def descend(self) -> None:
         """Let the optimizer step along the gradients there are, clipped if asked."""
-        if self.clip_norm is not None:
+        if self.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -300,7 +300,7 @@ class Learner:
                 "the model is in eval mode; it is trained in train mode and handed back in eval: "
                 "call model.train() first if that is what you want",
                 LrsuggestWarning,
-                stacklevel=4,
+                stacklevel=callers_line(),
             )
             self.model.train()
         try:

@@ -183,7 +183,7 @@ def fit_one_cycle(
             raise UserError("batches has no length, so give steps instead of epochs") from None
         # One evaluation an epoch: evenly spaced too.
         evaluations = whole("epochs", 1 if epochs is None else epochs, 1)
-        steps = max(1, batches_per_epoch // learner.accumulate) * evaluations
+        steps = max(1, batches_per_epoch // learner.accumulate_steps) * evaluations
     steps = whole("steps", steps, 1)
     rate, momentum = schedule(steps)
     return _fit(learner, lr, rate, momentum, _spaced(steps, evaluations), seed, progress)

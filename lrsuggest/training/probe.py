@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from lrsuggest.curves.answer import Cost
-from lrsuggest.curves.arguments import whole
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import UserError
@@ -18,31 +17,29 @@ from lrsuggest.training.inspection import misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import constant, group_rates, schedule, set_momentum
 from lrsuggest.training.probe_search import APART_DECADES, Lags, Trials, choose, settle
+from lrsuggest.training.settings import FEWEST_STEPS, Probes
 from lrsuggest.training.snapshot import Snapshot
 from lrsuggest.training.sweep import counted, seed_everything
 
-FEWEST_STEPS = 10
 
-
-def length(n: int, steps: int | None, train_steps: int | None, sweep_steps: int) -> int:
-    """Return the optimizer steps of each of n probes.
-
-    `steps` if given; else train_steps // n, so that all probes together cost at most one run of
-    training; else, that run's length being unknown, what one sweep costs.
+def length(probes: Probes, total_steps: int | None, sweep_steps: int) -> int:
+    """Return the optimizer steps of each probe, as `Probes.steps` says.
 
     Raises:
         UserError: a probe would be too short to tell anything.
     """
-    if steps is not None:
-        return whole("probe_steps", steps, FEWEST_STEPS)
-    if train_steps is None:
+    n = probes.number
+    if probes.steps is not None:
+        return probes.steps
+    if total_steps is None:
         return max(sweep_steps, FEWEST_STEPS)
-    if train_steps // n < FEWEST_STEPS:
+    if total_steps // n < FEWEST_STEPS:
         raise UserError(
-            f"probes={n} in train_steps={train_steps} leaves {train_steps // n} steps a probe, "
-            f"and each needs {FEWEST_STEPS}; ask for fewer probes, or give probe_steps"
+            f"probes={n} in total_steps={total_steps} leaves {total_steps // n} steps a probe, "
+            f"and each needs {FEWEST_STEPS}; ask for fewer probes, or give probes=Probes({n}, "
+            f"{FEWEST_STEPS})"
         )
-    return train_steps // n
+    return total_steps // n
 
 
 def cost(learner: Learner, steps: int, passes: int) -> Cost:
@@ -143,7 +140,7 @@ def probe(
     n: int,
     *,
     steps: int,
-    train_steps: int | None = None,
+    total_steps: int | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> Suggestion:
@@ -164,7 +161,7 @@ def probe(
         suggestion: what the curve says.
         n: how many runs.
         steps: optimizer steps of each.
-        train_steps: of the run that the rate is for, None if not known.
+        total_steps: of the run that the rate is for, None if not known.
         seed: seed of data order and dropout, the same for each; None goes on from the present
             state.
         progress: show bars with the time left on standard error.
@@ -181,7 +178,7 @@ def probe(
         candidates = [suggestion.lr, *suggestion.candidates.values()]
         low, high = suggestion.low, suggestion.high
         believed, trials = choose(prober, candidates, low, high, n, seed or 0)
-    shorter = max(1.0, (train_steps or steps) / steps)
+    shorter = max(1.0, (total_steps or steps) / steps)
     lr = believed
     if believed is not None:
         # Any other reading was asked for by name, and nothing says how far to trust it.

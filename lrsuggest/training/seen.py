@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from lrsuggest.curves.doubts import Seen
-from lrsuggest.errors import LrsuggestWarning, UserError
+from lrsuggest.errors import LrsuggestWarning, UserError, callers_line
 from lrsuggest.training.inspection.detection import outside
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.attributes import attribute
@@ -36,7 +36,7 @@ def seen(learner: Learner, told: str | None) -> Seen:
             f"trainable weights are in no group of the optimizer ({len(left)}, {left[0]} first): "
             "add them, or hold them with requires_grad_(False)",
             LrsuggestWarning,
-            stacklevel=3,
+            stacklevel=callers_line(),
         )
     return Seen(
         kind.unrecorded, layers.held, layers.all, learner.continued, tuple(left),

@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrsuggest.curves.arguments import number, truth, whole
 from lrsuggest.curves.arguments import seed as checked
+from lrsuggest.curves.arguments import truth
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.landmarks import blows_up
+from lrsuggest.deprecated import LR_FIND, renamed
 from lrsuggest.errors import UserError
 from lrsuggest.extras import need
 from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.randomness import seed_generator
+from lrsuggest.training.settings import grid
 from lrsuggest.training.snapshot import Snapshot, generators
 
 _FEWEST_BEFORE_STOP = 10
@@ -72,27 +74,28 @@ def seed_everything(learner: Learner, seed: int) -> None:
         seed_generator(generator, seed)
 
 
+@renamed(LR_FIND)
 def lr_find(
     learner: Learner,
     *,
-    start: float = 1e-7,
-    end: float = 10.0,
-    steps: int = 100,
+    start_lr: float = 1e-7,
+    end_lr: float = 10.0,
+    num_iter: int = 100,
     furthest: float | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> Curve:
     """Run a range test and leave the learner bitwise as it was, also after an exception.
 
-    The rate rises geometrically from start to end; groups keep their ratios, and the rate on the
-    curve is the largest group's. The loss at a rate is the one seen just before its step, as in
-    fastai: it shows what the rates below have done.
+    The rate rises geometrically from start_lr to end_lr; groups keep their ratios, and the rate on
+    the curve is the largest group's. The loss at a rate is the one seen just before its step, as
+    in fastai: it shows what the rates below have done.
 
     Args:
         learner: what to test.
-        start: first rate.
-        end: last rate.
-        steps: optimizer steps planned; the test stops early when the loss blows up.
+        start_lr: first rate.
+        end_lr: last rate.
+        num_iter: optimizer steps planned; the test stops early when the loss blows up.
         furthest: where the loss has not blown up by the end, go on to higher rates, in the same
             ratio a step, until it does or this rate is reached; None ends there. The curve begins
             as if all those rates had been planned at once.
@@ -108,7 +111,7 @@ def lr_find(
     truth("progress", progress)
     if progress:
         need("progress=True", "progress", "rich")
-    rates = grid(start, end, steps, furthest)
+    rates = grid(start_lr, end_lr, num_iter, furthest)
     most = len(rates)
     _refuse_several(learner)
     checks.ready(learner)
@@ -151,40 +154,18 @@ def lr_find(
                     if done == _FEWEST_BEFORE_STOP:
                         start_loss, least = _start_and_least_span(on_host[:done])
                         ceiling = start_loss + 2 * least
-                    look = look or done > steps
-                if look or done in (steps, most):
+                    look = look or done > num_iter
+                if look or done in (num_iter, most):
                     seen = losses.cpu().double().numpy() if on_host is None else on_host
                     verdict = stop_at(seen[:done])
-                    if most > steps:
+                    if most > num_iter:
                         until = verdict[0] if verdict else done
-                        verdict = _risen(rates, seen, skipped, steps, until) or verdict
+                        verdict = _risen(rates, seen, skipped, num_iter, until) or verdict
                     if verdict:
                         break
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
     return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
-
-
-def grid(start: float, end: float, steps: int, furthest: float | None = None) -> Floats:
-    """Return a range test's rates: so many from start to end, then in the same ratio to furthest.
-
-    Returns:
-        shape (steps,) or more, rising; none but the first `steps` exceeds `furthest`.
-
-    Raises:
-        UserError: the range or the number of steps cannot be used.
-    """
-    start, end, steps = number("start", start), number("end", end), whole("steps", steps, 2)
-    if not start < end:
-        raise UserError(f"the range must satisfy 0 < start < end; got {start:g} to {end:g}")
-    rates = np.geomspace(start, end, steps)
-    if furthest is None:
-        return rates
-    if number("furthest", furthest) < end:
-        raise UserError(f"furthest must be at least the end; got {furthest:g} and {end:g}")
-    step = math.log(end / start) / (steps - 1)
-    more = math.floor(math.log(furthest / end) / step + 1e-9)
-    return np.append(rates, np.minimum(end * np.exp(step * np.arange(1, more + 1)), furthest))
 
 
 def _risen(

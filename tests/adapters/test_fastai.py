@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
-from lrsuggest import Curve, UserError, set_lr, suggest_lr
+from lrsuggest import Curve, Probes, RangeTest, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.fastai.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -132,8 +132,8 @@ def test_the_sweep_makes_the_steps_that_fit_would_make(tmp_path, setup):
     """The same rates given to fastai's own loop bring the same losses, bit for bit."""
     learn = make(tmp_path, **setup())
     with borrowed(learn) as learner:
-        every, ratios = learner.accumulate, learner.group_ratios()
-    curve = suggest_lr(learn, steps=20).curve
+        every, ratios = learner.accumulate_steps, learner.group_ratios()
+    curve = suggest_lr(learn, sweep=RangeTest(num_iter=20)).curve
     losses = []
 
     class Sweeps(Callback):
@@ -166,7 +166,9 @@ def test_nothing_has_changed_and_training_goes_on_as_if_nobody_had_asked(tmp_pat
         learn = make(tmp_path, **setup())
         for _ in range(2):
             if ask:
-                found = unchanged(learn, steps=20, probes=1, probe_steps=10, fallback=1e-3)
+                found = unchanged(
+                    learn, sweep=RangeTest(num_iter=20), probes=Probes(1, 10), fallback=1e-3
+                )
                 assert len(found.curve) > 10
             learn.fit_one_cycle(1, 1e-2)
         outcomes.append(everything(learn.model, learn.opt.state_dict(), learn.recorder.values))
@@ -194,7 +196,7 @@ def test_in_the_middle_of_training(tmp_path, event):
     at = 3 if event.endswith(("batch", "pred", "loss", "backward", "step")) else 1
 
     def ask(learn):
-        return unchanged(learn, steps=20)
+        return unchanged(learn, sweep=RangeTest(num_iter=20))
 
     outcomes = []
     for do in (lambda learn: True, ask):
@@ -243,7 +245,7 @@ def test_nothing_has_changed_after_an_exception(tmp_path, event, error):
     for _ in range(2):
         before = everything(learn)
         with pytest.raises(type(error), match="theirs"):
-            suggest_lr(learn, steps=30)
+            suggest_lr(learn, sweep=RangeTest(num_iter=30))
         assert changes(before, everything(learn)) == []
         assert autocast_depth() == depth
         learn.fails.left = 10**9
@@ -256,7 +258,7 @@ def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_ha
         learn.fails.left = 12
         before = everything(learn)
         with pytest.raises(ValueError, match="theirs"):
-            suggest_lr(learn, steps=30)
+            suggest_lr(learn, sweep=RangeTest(num_iter=30))
         assert changes(before, everything(learn)) == []
         learn.fails.left = 10**9
         return True
@@ -277,7 +279,7 @@ def test_nothing_has_changed_when_the_data_or_the_model_fail(tmp_path):
     learn = make(tmp_path, loaders=lambda: loaders(rows))
     before = everything(learn)
     with pytest.raises(RuntimeError, match="size"):
-        suggest_lr(learn, steps=60, start=1e-9, end=1e-8)
+        suggest_lr(learn, sweep=RangeTest(num_iter=60, start_lr=1e-9, end_lr=1e-8))
     assert changes(before, everything(learn)) == []
 
 
@@ -328,7 +330,7 @@ def test_examples_mixed_by_a_callback_are_a_doubt(tmp_path, callback, named):
     with borrowed(learn) as learner:
         assert learner.beside == named
     if callback is MixUp:  # the other cuts pictures, which these are not
-        found = suggest_lr(learn, steps=30)
+        found = suggest_lr(learn, sweep=RangeTest(num_iter=30))
         assert any("No recorded task trained with MixUp, so" in each for each in found.reasons)
     with borrowed(make(tmp_path)) as learner:
         assert learner.beside == []
@@ -339,12 +341,12 @@ def test_it_tells_that_the_training_went_on_before(tmp_path, opt_func):
     learn = make(tmp_path, opt_func=opt_func)
     with borrowed(learn) as learner:
         assert learner.continued is None
-    asks = Asks("before_batch", partial(suggest_lr, steps=30), at=5)
+    asks = Asks("before_batch", partial(suggest_lr, sweep=RangeTest(num_iter=30)), at=5)
     learn.fit(1, cbs=asks)
     assert any(each.startswith("This training went on before") for each in asks.done.reasons)
     assert not asks.done.reliable
     learn = make(tmp_path, opt_func=opt_func)
-    asks = Asks("before_batch", partial(suggest_lr, steps=30), at=1)
+    asks = Asks("before_batch", partial(suggest_lr, sweep=RangeTest(num_iter=30)), at=1)
     learn.fit(1, cbs=asks)
     assert not any(each.startswith("This training went on before") for each in asks.done.reasons)
 
@@ -364,7 +366,7 @@ def test_it_tells_the_stage(tmp_path, setup):
     learn.unfreeze()
     unfrozen = "unfrozen" if setup == "plain" else None  # torch's keep no gradients to tell it by
     assert stage() == unfrozen
-    assert suggest_lr(learn, steps=30).stage == unfrozen
+    assert suggest_lr(learn, sweep=RangeTest(num_iter=30)).stage == unfrozen
     learn.fit(1)
     assert stage() is None
 
@@ -373,7 +375,7 @@ def test_it_tells_the_stage(tmp_path, setup):
 def test_it_tells_the_batch_size_and_what_is_planned(tmp_path, settings, size):
     def told(learn):
         with borrowed(learn) as learner:
-            return learner.batch_size, learner.train_steps
+            return learner.batch_size, learner.total_steps
 
     asks = Asks("before_batch", told, at=11)
     learn = make(tmp_path, **settings)
@@ -451,16 +453,18 @@ def test_an_optimizer_built_beforehand(tmp_path):
         opt = OptimWrapper(opt=torch.optim.Adam(model.parameters(), lr=1e-3, amsgrad=True))
         learn = make(tmp_path, model=model, opt_func=opt, wd=0.1, lr=1e-3)
         if ask:
-            unchanged(learn, steps=20)
+            unchanged(learn, sweep=RangeTest(num_iter=20))
         learn.fit(1)
         outcomes.append(everything(learn.model, learn.opt.state_dict()))
     assert_same(*outcomes)
 
 
 def test_replicates_see_other_orders(tmp_path):
-    found = suggest_lr(make(tmp_path), replicates=2, seed=7, steps=40)
+    found = suggest_lr(make(tmp_path), sweep=RangeTest(repeats=2, num_iter=40), seed=7)
     assert len(set(found.replicates)) == 2
-    alone = [suggest_lr(make(tmp_path), seed=seed, steps=40).lr for seed in (7, 8)]
+    alone = [
+        suggest_lr(make(tmp_path), seed=seed, sweep=RangeTest(num_iter=40)).lr for seed in (7, 8)
+    ]
     assert found.replicates == tuple(alone)
 
 
@@ -471,8 +475,12 @@ class Endless(IterableDataset):
 
 def test_data_without_a_length(tmp_path):
     learn = make(tmp_path)
-    found = suggest_lr(learn, batches=torch.utils.data.DataLoader(Endless(), 16), steps=40)
-    again = suggest_lr(learn, batches=torch.utils.data.DataLoader(ROWS[:640], 16), steps=40)
+    found = suggest_lr(
+        learn, batches=torch.utils.data.DataLoader(Endless(), 16), sweep=RangeTest(num_iter=40)
+    )
+    again = suggest_lr(
+        learn, batches=torch.utils.data.DataLoader(ROWS[:640], 16), sweep=RangeTest(num_iter=40)
+    )
     assert np.array_equal(found.curve.loss, again.curve.loss)
 
 
@@ -491,7 +499,7 @@ def test_batches_of_dicts(tmp_path):
     rows = [({"pixels": pixels}, digit) for pixels, digit in ROWS]
     named = make(tmp_path, loaders=lambda: loaders(rows), model=Named(), splitter=params, lr=1e-3)
     plain = make(tmp_path, splitter=params, lr=1e-3)
-    found = suggest_lr(named, probes=1, probe_steps=20)
+    found = suggest_lr(named, probes=Probes(1, 20))
     assert np.array_equal(found.curve.loss, suggest_lr(plain).curve.loss)
     assert math.isfinite(found.probes[0][1])
 
@@ -502,10 +510,10 @@ def test_other_batches_and_other_validation(tmp_path, kind):
     random.seed(5), torch.manual_seed(5)
     train, valid = loaders(kind=kind)
     before = everything(other, train, valid)
-    found = suggest_lr(other, batches=train, valid=valid, probes=2, probe_steps=30)
+    found = suggest_lr(other, batches=train, valid=valid, probes=Probes(2, 30))
     assert changes(before, everything(other, train, valid)) == []
     plain.dls.loaders = [train, valid]
-    again = suggest_lr(plain, probes=2, probe_steps=30)
+    again = suggest_lr(plain, probes=Probes(2, 30))
     assert np.array_equal(found.curve.loss, again.curve.loss)
     assert found.probes == again.probes
     with pytest.raises(UserError, match="batches is a one-shot"):
@@ -523,7 +531,7 @@ def test_probes_are_judged_by_what_validate_says(tmp_path, setup):
 
 def test_without_validation_probes_are_judged_by_training(tmp_path):
     learn = make(tmp_path, loaders=lambda: loaders()[:1])
-    found = suggest_lr(learn, probes=2, probe_steps=20)
+    found = suggest_lr(learn, probes=Probes(2, 20))
     assert found.cost.valid_passes == 0
     assert all(math.isfinite(value) for _, value in found.probes)
 

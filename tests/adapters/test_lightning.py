@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, UserError, set_lr, suggest_lr
+from lrsuggest import Curve, Probes, RangeTest, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.lightning.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -158,7 +158,7 @@ def test_the_sweep_makes_the_steps_that_fit_would_make(tmp_path, setup):
     """The same rates given to Lightning's own loop bring the same losses, bit for bit."""
     settings = setup()
     every = settings.get("accumulate_grad_batches", 1)
-    curve = suggest_lr(make(tmp_path, **settings), steps=30).curve
+    curve = suggest_lr(make(tmp_path, **settings), sweep=RangeTest(num_iter=30)).curve
 
     class Sweeps(pl.Callback):
         def on_train_batch_start(self, trainer, module, batch, index):
@@ -196,7 +196,9 @@ def test_nothing_has_changed_and_training_goes_on_as_if_nobody_had_asked(tmp_pat
         pair = make(tmp_path, **setup())
         for _ in range(2):
             if ask:
-                found = unchanged(pair, steps=20, probes=1, probe_steps=10, fallback=1e-3)
+                found = unchanged(
+                    pair, sweep=RangeTest(num_iter=20), probes=Probes(1, 10), fallback=1e-3
+                )
                 assert len(found.curve) > 10
             pair[0].fit(pair[1])
             pair[0].fit_loop.max_epochs += 1
@@ -216,7 +218,7 @@ def test_in_the_middle_of_training(tmp_path, hook):
     at = 5 if any(word in hook for word in ("batch", "backward", "grad", "optimizer")) else 1
 
     def ask(pair):
-        return unchanged(pair, steps=20)
+        return unchanged(pair, sweep=RangeTest(num_iter=20))
 
     outcomes = []
     for do in (lambda pair: True, ask):
@@ -251,7 +253,7 @@ def test_nothing_is_logged_and_no_file_is_written(tmp_path):
         folder = tmp_path / name
         pair = make(folder, Logs(), callbacks=[asks], enable_checkpointing=True, **settings)
         if name == "asked":
-            suggest_lr(pair, steps=20)
+            suggest_lr(pair, sweep=RangeTest(num_iter=20))
             assert not files(tmp_path / name)
         pair[0].fit(pair[1])
         logged.append(files(folder)["metrics.csv"])
@@ -287,7 +289,7 @@ def test_nothing_has_changed_after_an_exception(tmp_path, hook, error):
     for _ in range(2):
         before = everything(pair)
         with pytest.raises(type(error), match="theirs"):
-            suggest_lr(pair, steps=30)
+            suggest_lr(pair, sweep=RangeTest(num_iter=30))
         assert changes(before, everything(pair)) == []
         pair[1].left = 10**9
         pair[0].fit(pair[1])
@@ -299,7 +301,7 @@ def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_ha
         pair[1].left = 12
         before = everything(pair)
         with pytest.raises(ValueError, match="theirs"):
-            suggest_lr(pair, steps=30)
+            suggest_lr(pair, sweep=RangeTest(num_iter=30))
         assert changes(before, everything(pair)) == []
         pair[1].left = 10**9
         return True
@@ -323,7 +325,7 @@ def test_a_module_asks_in_its_own_hook(tmp_path):
         found = None
 
         def on_train_epoch_start(self):
-            self.found = suggest_lr((self.trainer, self), steps=20)
+            self.found = suggest_lr((self.trainer, self), sweep=RangeTest(num_iter=20))
 
     module = Asking()
     make(tmp_path)[0].fit(module)
@@ -346,12 +348,12 @@ def test_it_tells_the_optimizer(tmp_path, optimizer, name):
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
 def test_it_tells_that_the_training_went_on_before(tmp_path, optimizer):
-    asks = Asks("on_train_batch_start", partial(suggest_lr, steps=30), at=5)
+    asks = Asks("on_train_batch_start", partial(suggest_lr, sweep=RangeTest(num_iter=30)), at=5)
     pair = make(tmp_path, Module(make=optimizer), callbacks=[asks])
-    first = suggest_lr(pair, steps=30)
+    first = suggest_lr(pair, sweep=RangeTest(num_iter=30))
     assert not any(each.startswith("This training went on before") for each in first.reasons)
     pair[0].fit(pair[1])
-    for found in (asks.done, suggest_lr(pair, steps=30)):
+    for found in (asks.done, suggest_lr(pair, sweep=RangeTest(num_iter=30))):
         assert any(each.startswith("This training went on before") for each in found.reasons)
         assert not found.reliable
 
@@ -362,7 +364,7 @@ def test_it_tells_that_the_training_went_on_before(tmp_path, optimizer):
      (partial(torch.optim.SGD, momentum=0.9, nesterov=True), "SGD with Nesterov momentum")],
 )  # fmt: skip
 def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path, optimizer, named):
-    found = suggest_lr(make(tmp_path, Module(make=optimizer)), steps=30)
+    found = suggest_lr(make(tmp_path, Module(make=optimizer)), sweep=RangeTest(num_iter=30))
     said = [each for each in found.reasons if each.startswith("No recorded task trained with")]
     assert len(said) == (named is not None)
     assert all(f" {named}, so" in each for each in said)
@@ -374,7 +376,7 @@ class Bodied(Module):
 
 def test_it_tells_the_stage(tmp_path):
     def stage(pair):
-        return suggest_lr(pair, steps=30).stage
+        return suggest_lr(pair, sweep=RangeTest(num_iter=30)).stage
 
     pair = make(tmp_path)
     assert stage(pair) is None
@@ -405,7 +407,7 @@ def test_it_tells_the_stage(tmp_path):
 def test_it_tells_what_is_planned_and_the_batch_size(tmp_path, settings, steps):
     pair = make(tmp_path, **settings)
     with borrowed(pair) as learner:
-        assert learner.train_steps == steps
+        assert learner.total_steps == steps
         assert learner.batch_size == 16 * settings.get("accumulate_grad_batches", 1)
     if steps:
         pair[0].fit(pair[1])
@@ -415,7 +417,7 @@ def test_it_tells_what_is_planned_and_the_batch_size(tmp_path, settings, steps):
 def test_in_the_middle_of_fit_it_tells_what_is_left(tmp_path):
     def told(pair):
         with borrowed(pair) as learner:
-            return learner.train_steps, learner.batch_size
+            return learner.total_steps, learner.batch_size
 
     asks = Asks("on_train_batch_start", told, at=11)
     fitter, module = make(tmp_path, callbacks=[asks], accumulate_grad_batches=2, max_epochs=2)
@@ -451,7 +453,7 @@ def test_a_rate_that_configure_optimizers_multiplies(tmp_path):
             return torch.optim.SGD(self.parameters(), lr=2 * self.lr)
 
     pair = make(tmp_path, Doubling())
-    found = suggest_lr(pair, steps=40)
+    found = suggest_lr(pair, sweep=RangeTest(num_iter=40))
     set_lr(pair, found)
     pair[0].fit(pair[1])
     assert pair[1].rates == [[pytest.approx(found.lr)]] * 64
@@ -473,7 +475,9 @@ def test_a_rate_in_hparams(tmp_path):
     module = Hyper()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = suggest_lr((trainer(tmp_path), module), batches=loader(), steps=40)
+        found = suggest_lr(
+            (trainer(tmp_path), module), batches=loader(), sweep=RangeTest(num_iter=40)
+        )
         set_lr((trainer(tmp_path), module), 0.02)
     assert found.lr is not None
     assert module.hparams.learning_rate == 0.02
@@ -515,9 +519,11 @@ def test_an_abstention_changes_nothing(tmp_path):
 
 
 def test_replicates_see_other_orders(tmp_path):
-    found = suggest_lr(make(tmp_path), replicates=2, seed=7, steps=40)
+    found = suggest_lr(make(tmp_path), sweep=RangeTest(repeats=2, num_iter=40), seed=7)
     assert len(set(found.replicates)) == 2
-    alone = [suggest_lr(make(tmp_path), seed=seed, steps=40).lr for seed in (7, 8)]
+    alone = [
+        suggest_lr(make(tmp_path), seed=seed, sweep=RangeTest(num_iter=40)).lr for seed in (7, 8)
+    ]
     assert found.replicates == tuple(alone)
 
 
@@ -532,16 +538,18 @@ class Prepared(Module):
 
 
 def test_what_the_hooks_of_the_start_make_is_there_and_gone_afterwards(tmp_path):
-    found = unchanged(make(tmp_path, Prepared()), steps=20)
-    plain = suggest_lr(make(tmp_path), steps=20)
+    found = unchanged(make(tmp_path, Prepared()), sweep=RangeTest(num_iter=20))
+    plain = suggest_lr(make(tmp_path), sweep=RangeTest(num_iter=20))
     assert 0 < found.curve.loss[0] < plain.curve.loss[0]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_overfitting_a_few_batches(tmp_path):
     pair = make(tmp_path, overfit_batches=3)
-    found = unchanged(pair, steps=20)
-    few = unchanged(make(tmp_path), batches=loader(0, 48, shuffle=False), steps=20)
+    found = unchanged(pair, sweep=RangeTest(num_iter=20))
+    few = unchanged(
+        make(tmp_path), batches=loader(0, 48, shuffle=False), sweep=RangeTest(num_iter=20)
+    )
     pair[0].fit(pair[1])
     assert few.curve.loss[:3].tolist() == found.curve.loss[:3].tolist()
 
@@ -564,8 +572,8 @@ def named(batches):
 
 def test_batches_of_dicts(tmp_path):
     found = suggest_lr(
-        make(tmp_path, Dicts()), batches=named(loader()), valid=named(held_out()), probes=1,
-        probe_steps=20,
+        make(tmp_path, Dicts()), batches=named(loader()), valid=named(held_out()),
+        probes=Probes(1, 20),
     )  # fmt: skip
     assert np.array_equal(found.curve.loss, suggest_lr(make(tmp_path)).curve.loss)
     assert found.cost.valid_passes == 1
@@ -606,8 +614,8 @@ def test_other_batches(tmp_path, given):
 
 
 def test_probes_are_judged_on_validation_data_by_the_loss_of_training(tmp_path):
-    found = suggest_lr(make(tmp_path), probes=2, probe_steps=30)
-    bare = partial(suggest_lr, batches=loader(), probes=2, probe_steps=30)
+    found = suggest_lr(make(tmp_path), probes=Probes(2, 30))
+    bare = partial(suggest_lr, batches=loader(), probes=Probes(2, 30))
     other = bare(make(tmp_path, Bare()), valid=held_out())
     assert found.probes == other.probes
     assert found.cost.valid_batches == 8

@@ -11,7 +11,7 @@ from test_mistakes import refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Learner, NoSuggestion, UserError, set_lr, suggest_lr
+from lrsuggest import Learner, NoSuggestion, RangeTest, UserError, set_lr, suggest_lr
 from lrsuggest.curves.curve import Curve
 from lrsuggest.testing import simulated
 
@@ -195,8 +195,8 @@ def test_batches_that_are_none(tmp_path, batches):
     "settings",
     [
         {"heuristic": "consensu"},
-        {"train_steps": 0},
-        {"end": "10"},
+        {"total_steps": 0},
+        {"sweep": "10"},
         {"fallback": -1},
         {"stage": "x"},
     ],
@@ -219,7 +219,9 @@ def test_gradients_that_a_person_turned_off(tmp_path):
     with torch.no_grad():
         for x in (lightnings(tmp_path, Module()), huggings(tmp_path, Wrapper())):
             refused(r"within torch.no_grad\(\)", suggest_lr, x)
-        assert suggest_lr(fastais(), steps=12).curve.ended  # as in a callback of validation
+        assert suggest_lr(
+            fastais(), sweep=RangeTest(num_iter=12)
+        ).curve.ended  # as in a callback of validation
     with torch.inference_mode():
         for x in (fastais(), lightnings(tmp_path, Module()), huggings(tmp_path, Wrapper())):
             refused(r"within torch.inference_mode\(\)", suggest_lr, x)

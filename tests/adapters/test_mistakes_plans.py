@@ -11,7 +11,7 @@ from test_mistakes import refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, Learner, suggest_lr
+from lrsuggest import Curve, Learner, RangeTest, suggest_lr
 
 pytestmark = made.pytestmark
 CROSS, X, Y = made.CROSS, made.X, made.Y
@@ -160,7 +160,7 @@ def test_a_rate_in_half_precision_is_compared_at_that_precision():
     model = made.net()
     rate = torch.tensor(1e-3, dtype=torch.float16)
     learner = Learner(model, CROSS, made.LOADER, torch.optim.AdamW(model.parameters(), rate))
-    assert len(suggest_lr(learner, seed=0, start=1e-4).curve) > 10
+    assert len(suggest_lr(learner, seed=0, sweep=RangeTest(start_lr=1e-4)).curve) > 10
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import suggest_lr
+from lrsuggest import RangeTest, suggest_lr
 from lrsuggest.adapters.fastai.adapter import borrowed
 
 with warnings.catch_warnings():
@@ -80,7 +80,10 @@ def test_a_hugging_face_training_goes_on_as_if_nobody_had_asked(tmp_path):
         if ask:
             asks = Asks(
                 "on_step_end",
-                lambda: [suggest_lr(trainer, steps=15, end=1.0, seed=0) for _ in range(2)],
+                lambda: [
+                    suggest_lr(trainer, sweep=RangeTest(num_iter=15, end_lr=1.0), seed=0)
+                    for _ in range(2)
+                ],
                 at=4,
             )
             trainer.add_callback(asks)

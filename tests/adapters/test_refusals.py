@@ -13,7 +13,7 @@ from everything import changes, everything
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Learner, UserError, suggest_lr
+from lrsuggest import Learner, RangeTest, UserError, suggest_lr
 
 pytest.importorskip("fastai", reason="fastai is missing: pip install 'lrsuggest[peers]'")
 pytest.importorskip("pytorch_lightning", reason="it is missing: pip install 'lrsuggest[peers]'")
@@ -114,7 +114,10 @@ def test_a_wrapped_model_alone_is_swept(tmp_path):
     try:
         model = nn.parallel.DistributedDataParallel(nn.Linear(8, 2))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        found = suggest_lr(Learner(model, nn.functional.cross_entropy, DATA, optimizer), steps=20)
+        found = suggest_lr(
+            Learner(model, nn.functional.cross_entropy, DATA, optimizer),
+            sweep=RangeTest(num_iter=20),
+        )
     finally:
         torch.distributed.destroy_process_group()
     assert len(found.curve) > 10

@@ -21,7 +21,7 @@ import hf_trainers as hf
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.optimization import Adafactor
 
-from lrsuggest import Curve, UserError, set_lr, suggest_lr
+from lrsuggest import Curve, Probes, RangeTest, UserError, set_lr, suggest_lr
 from lrsuggest.adapters.transformers.adapter import borrowed
 from lrsuggest.errors import NoSuggestion
 
@@ -112,7 +112,7 @@ def test_it_finds_a_rate_that_trains_well(tmp_path):
 @setups
 def test_the_sweep_makes_the_steps_that_train_would_make(tmp_path, setup):
     """The same rates given to the Trainer's own loop bring the same losses, bit for bit."""
-    curve = suggest_lr(make(tmp_path, **setup()), steps=12, end=10).curve
+    curve = suggest_lr(make(tmp_path, **setup()), sweep=RangeTest(num_iter=12, end_lr=10)).curve
     trainer = make(tmp_path, kind=Watched, **setup())
     trainer.plan = curve.lr
     trainer.train()
@@ -149,7 +149,9 @@ def test_nothing_has_changed_and_training_goes_on_as_if_nobody_had_asked(tmp_pat
         trainer = make(tmp_path, eval_dataset=EXAMPLES[:20], **setup())
         for _ in range(2):
             if ask:
-                found = unchanged(trainer, steps=12, probes=1, probe_steps=10, fallback=1e-3)
+                found = unchanged(
+                    trainer, sweep=RangeTest(num_iter=12), probes=Probes(1, 10), fallback=1e-3
+                )
                 assert len(found.curve) > 8
             trainer.train()
         outcomes.append(state(trainer))
@@ -165,7 +167,7 @@ EVENTS = (
 @pytest.mark.parametrize("event", EVENTS)
 def test_in_the_middle_of_training(tmp_path, event):
     def ask():
-        return unchanged(trainer, steps=10)
+        return unchanged(trainer, sweep=RangeTest(num_iter=10))
 
     outcomes = []
     for do in (lambda: True, ask):
@@ -207,7 +209,7 @@ def test_nothing_has_changed_after_an_exception(tmp_path, where, error):
     for _ in range(2):
         before = all_of(trainer)
         with pytest.raises(type(error), match="theirs"):
-            suggest_lr(trainer, steps=12)
+            suggest_lr(trainer, sweep=RangeTest(num_iter=12))
         assert trainer.left == 12
         assert changes(before, all_of(trainer)) == []
         trainer.left = 10**9
@@ -220,7 +222,7 @@ def test_after_an_exception_in_the_middle_of_training_it_goes_on_as_if_nobody_ha
         trainer.where, trainer.error, trainer.left = "after", ValueError("theirs"), 12
         before = all_of(trainer)
         with pytest.raises(ValueError, match="theirs"):
-            suggest_lr(trainer, steps=12)
+            suggest_lr(trainer, sweep=RangeTest(num_iter=12))
         assert changes(before, all_of(trainer)) == []
         trainer.left = 10**9
         return True
@@ -243,7 +245,7 @@ def test_nothing_has_changed_when_the_data_fail(tmp_path):
     trainer = hf.make(tmp_path, train_dataset=[*EXAMPLES, {"input_ids": [1, 2]}])
     before = all_of(trainer)
     with pytest.raises(KeyError, match="attention_mask"):
-        suggest_lr(trainer, steps=20, start=1e-9, end=1e-8)
+        suggest_lr(trainer, sweep=RangeTest(num_iter=20, start_lr=1e-9, end_lr=1e-8))
     assert changes(before, all_of(trainer)) == []
 
 
@@ -262,10 +264,10 @@ def test_it_tells_the_optimizer(tmp_path, settings, name):
 
 def test_it_tells_the_stage(tmp_path):
     trainer = make(tmp_path)
-    assert suggest_lr(trainer, steps=12).stage is None
+    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage is None
     for parameter in trainer.model.bert.parameters():
         parameter.requires_grad_(False)
-    assert suggest_lr(trainer, steps=12).stage == "frozen"
+    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage == "frozen"
     trainer.model.peft_config = {}  # adapters are no head, and a head beside them is not alone
     with borrowed(trainer) as learner:
         assert learner.detected_stage is None
@@ -276,7 +278,7 @@ def test_it_tells_that_the_training_went_on_before(tmp_path, optim):
     trainer = make(tmp_path, optim=optim, max_steps=4)
     with borrowed(trainer) as learner:
         assert learner.continued is None
-    asks = hf.Asks("on_step_end", lambda: suggest_lr(trainer, steps=12), at=2)
+    asks = hf.Asks("on_step_end", lambda: suggest_lr(trainer, sweep=RangeTest(num_iter=12)), at=2)
     trainer.add_callback(asks)
     trainer.train()
     with borrowed(trainer) as learner:
@@ -306,7 +308,7 @@ def test_an_optimizer_that_no_recorded_task_had_is_named(tmp_path):
 def test_it_tells_what_is_planned_and_the_batch_size(tmp_path, settings, steps):
     trainer = make(tmp_path, per_device_train_batch_size=16, **settings)
     with borrowed(trainer) as learner:
-        assert learner.train_steps == steps
+        assert learner.total_steps == steps
         assert learner.batch_size == 16 * settings.get("gradient_accumulation_steps", 1)
     trainer.train()
     assert trainer.state.global_step == steps
@@ -315,7 +317,7 @@ def test_it_tells_what_is_planned_and_the_batch_size(tmp_path, settings, steps):
 def test_in_the_middle_of_training_it_tells_what_is_left(tmp_path):
     def told():
         with borrowed(trainer) as learner:
-            return learner.train_steps
+            return learner.total_steps
 
     asks = hf.Asks("on_step_end", told, at=4)
     trainer = make(tmp_path, callbacks=[asks], max_steps=12)
@@ -362,7 +364,7 @@ def test_train_takes_the_rate_applied(tmp_path, trained, settings):
 )
 def test_groups_keep_their_ratios(tmp_path, schedule, rate, groups):
     trainer = layered(tmp_path, schedule)
-    found = suggest_lr(trainer, steps=12, end=1e-3)
+    found = suggest_lr(trainer, sweep=RangeTest(num_iter=12, end_lr=1e-3))
     assert found.curve.lr[-1] == pytest.approx(1e-3)
     set_lr(trainer, rate)
     trainer.train()
@@ -411,9 +413,15 @@ def test_other_batches_and_other_validation(tmp_path):
     trainer = make(tmp_path)
     train, valid = given(EXAMPLES), given(EXAMPLES[:20])
     found = unchanged(
-        trainer, train, valid, batches=train, valid=valid, probes=2, probe_steps=10, steps=40
+        trainer,
+        train,
+        valid,
+        batches=train,
+        valid=valid,
+        probes=Probes(2, 10),
+        sweep=RangeTest(num_iter=40),
     )
-    again = suggest_lr(make(tmp_path), batches=given(EXAMPLES), steps=40)
+    again = suggest_lr(make(tmp_path), batches=given(EXAMPLES), sweep=RangeTest(num_iter=40))
     assert np.array_equal(found.curve.loss, again.curve.loss)
     assert found.cost.valid_batches == 10
     with pytest.raises(UserError, match="batches is a one-shot"):
@@ -425,16 +433,17 @@ def test_probes_are_judged_by_what_evaluate_says(tmp_path):
     with borrowed(trainer) as learner:
         ours = learner.evaluate()["loss"]
     assert ours == pytest.approx(trainer.evaluate()["eval_loss"], rel=1e-5)
-    found = suggest_lr(trainer, probes=2, probe_steps=10, steps=40)
+    found = suggest_lr(trainer, probes=Probes(2, 10), sweep=RangeTest(num_iter=40))
     assert found.cost.valid_passes == 2
 
 
 def test_replicates_see_other_orders(tmp_path):
-    def surely(**settings):
+    def surely(repeats=1, seed=None):
         model = hf.classifier(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        return suggest_lr(make(tmp_path, model=model), steps=40, fallback=1.0, **settings)
+        sweep = RangeTest(num_iter=40, repeats=repeats)
+        return suggest_lr(make(tmp_path, model=model), sweep=sweep, fallback=1.0, seed=seed)
 
-    found = surely(replicates=2, seed=7)
+    found = surely(repeats=2, seed=7)
     assert len(set(found.replicates)) == 2
     assert found.replicates == tuple(surely(seed=seed).lr for seed in (7, 8))
     assert surely().lr not in found.replicates
@@ -442,7 +451,7 @@ def test_replicates_see_other_orders(tmp_path):
 
 def test_an_epoch_shorter_than_a_step(tmp_path):
     few = partial(make, tmp_path, train_dataset=EXAMPLES[:8], gradient_accumulation_steps=4)
-    curve = suggest_lr(few(), steps=12, end=10).curve
+    curve = suggest_lr(few(), sweep=RangeTest(num_iter=12, end_lr=10)).curve
     trainer = few(kind=Watched)
     trainer.plan = curve.lr
     trainer.train()
@@ -473,7 +482,7 @@ class Stream(torch.utils.data.IterableDataset):
 
 def test_a_stream_that_is_told_the_epoch(tmp_path):
     trainer = make(tmp_path, train_dataset=Stream(), max_steps=12)
-    found = unchanged(trainer, steps=12, end=10)
+    found = unchanged(trainer, sweep=RangeTest(num_iter=12, end_lr=10))
     assert trainer.train_dataset.epoch == 0
     watched = make(tmp_path, train_dataset=Stream(), max_steps=12, kind=Watched)
     watched.plan = found.curve.lr
@@ -483,7 +492,7 @@ def test_a_stream_that_is_told_the_epoch(tmp_path):
     stream = DataLoader(Stream(), 4, collate_fn=trainer.data_collator)
     endless = make(tmp_path, train_dataset=None, max_steps=-1)
     with borrowed(endless, batches=stream) as learner:
-        assert learner.train_steps is None
+        assert learner.total_steps is None
         assert learner.batch_size == 4
     with borrowed(endless, batches=[next(iter(stream))]) as learner:
         assert learner.batch_size is None
@@ -502,10 +511,13 @@ def test_a_loss_of_ones_own_and_its_logs(tmp_path, capsys):
     trainer = make(tmp_path, kind=Weighted)
     before = all_of(trainer)
     capsys.readouterr()
-    twice = suggest_lr(trainer, steps=10, end=1e-6).curve.loss
+    twice = suggest_lr(trainer, sweep=RangeTest(num_iter=10, end_lr=1e-6)).curve.loss
     assert capsys.readouterr().out == ""
     assert changes(before, all_of(trainer)) == []
-    assert twice[0] == 2 * suggest_lr(make(tmp_path), steps=10, end=1e-6).curve.loss[0]
+    assert (
+        twice[0]
+        == 2 * suggest_lr(make(tmp_path), sweep=RangeTest(num_iter=10, end_lr=1e-6)).curve.loss[0]
+    )
 
 
 def timeless():

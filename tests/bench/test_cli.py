@@ -286,7 +286,7 @@ def test_a_curve_is_read_with_what_it_cannot_show(tmp_path, capsys):
     assert main([*words, *told, "--schedule", "constant", "--html", str(page)]) == 0
     first, *_, last = capsys.readouterr().out.splitlines()
     found = suggest_lr(
-        Curve.from_csv(words[1]), optimizer="sgd", stage="unfrozen", train_steps=2000,
+        Curve.from_csv(words[1]), optimizer="sgd", stage="unfrozen", total_steps=2000,
         schedule="constant",
     )  # fmt: skip
     assert first == str(found).splitlines()[0]
@@ -296,6 +296,9 @@ def test_a_curve_is_read_with_what_it_cannot_show(tmp_path, capsys):
     assert "<h1>" in page.read_text()
     assert main([*words, "--stage", "warm"]) == 2
     assert capsys.readouterr().err.startswith("lrsuggest: stage 'warm' is unknown; use one of fro")
+    assert main([*words, "--train-steps", "0"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lrsuggest: --train-steps must be a whole number of at least 1; got 0")
     assert main([*words, "--html", str(tmp_path / "no" / "page.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 

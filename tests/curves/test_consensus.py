@@ -87,7 +87,7 @@ def test_every_part_of_the_context_counts_and_none_is_needed():
     some = curve(noise=0.02)
     bare = CONSENSUS(some)
     assert isinstance(bare, float)
-    longer = CONSENSUS(some, Context(train_steps=10_000))
+    longer = CONSENSUS(some, Context(total_steps=10_000))
     assert math.log10(longer / bare) == pytest.approx(2 * RULE.steps)
     table = told(some, Context("sgd"))
     prior = vote(Rule(prior_sgd=-1.0), table)[0][3, 0]

@@ -30,12 +30,12 @@ def up_to(rate):
 @pytest.mark.parametrize("stage", [None, "scratch"])
 @pytest.mark.parametrize("optimizer", [None, "adam", "adamw", "sgd"])
 @pytest.mark.parametrize("schedule", [None, "one_cycle"])
-@pytest.mark.parametrize("train_steps", [None, 4, 40, 480, 4800])
+@pytest.mark.parametrize("total_steps", [None, 4, 40, 480, 4800])
 def test_what_is_not_told_costs_nothing_nor_what_the_evidence_has(
-    stage, optimizer, schedule, train_steps
+    stage, optimizer, schedule, total_steps
 ):
     found = suggest_lr(
-        CURVE, stage=stage, optimizer=optimizer, schedule=schedule, train_steps=train_steps
+        CURVE, stage=stage, optimizer=optimizer, schedule=schedule, total_steps=total_steps
     )
     assert found.reliable
     assert found.reasons == ()
@@ -43,9 +43,9 @@ def test_what_is_not_told_costs_nothing_nor_what_the_evidence_has(
 
 @pytest.mark.parametrize(
     ("told", "says"),
-    [({"train_steps": 4801}, "A training of 4801 steps is far from the recorded ones, of 40 to"),
-     ({"train_steps": 300_000}, "A training of 300000 steps is far from"),
-     ({"train_steps": 3}, "A training of 3 steps is far from"),
+    [({"total_steps": 4801}, "A training of 4801 steps is far from the recorded ones, of 40 to"),
+     ({"total_steps": 300_000}, "A training of 300000 steps is far from"),
+     ({"total_steps": 3}, "A training of 3 steps is far from"),
      ({"stage": "frozen"}, "The body is pretrained"), ({"stage": "unfrozen"}, "The body is pre"),
      ({"stage": "finetune"}, "The body is pretrained"),
      ({"schedule": "constant"}, "The rate is for a constant schedule")],
@@ -124,7 +124,7 @@ def test_a_suggestion_keeps_what_it_was_read_with(stage, schedule):
     context = Context("sgd", stage, 90, 16, schedule)
     found = suggest(CURVE, context)
     assert found.context is context
-    assert (found.stage, found.schedule, found.train_steps) == (stage, schedule, 90)
+    assert (found.stage, found.schedule, found.total_steps) == (stage, schedule, 90)
 
 
 def test_the_page_reads_what_abstains_with_the_same_context(monkeypatch):

@@ -127,7 +127,7 @@ def test_read_all_leaves_constants_out_unless_asked():
 @pytest.mark.parametrize(
     ("what", "says"),
     [({"optimizer": "adan"}, "use one of adamw, adam, sgd"), ({"stage": "thawed"}, "finetune"),
-     ({"train_steps": 0}, "at least 1")],
+     ({"total_steps": 0}, "at least 1")],
 )  # fmt: skip
 def test_an_unknown_context_is_refused(what, says):
     with pytest.raises(UserError, match=says):

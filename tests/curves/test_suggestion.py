@@ -8,7 +8,7 @@ from helpers import make_learner, sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsuggest import Curve, NoSuggestion, UserError, suggest_lr
+from lrsuggest import Curve, NoSuggestion, RangeTest, UserError, suggest_lr
 from lrsuggest.curves.answer import HELD, MEANT
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.doubts import LENGTHS
@@ -39,7 +39,7 @@ def test_the_rate_always_lies_in_its_interval(seed, shift, stage):
     end = int(rng.integers(10, len(lr) + 1))
     steps = int(10 ** rng.uniform(0, 6))
     with np.errstate(all="raise"):
-        found = suggest_lr(Curve(lr[:end] * 10**shift, loss[:end]), stage=stage, train_steps=steps)
+        found = suggest_lr(Curve(lr[:end] * 10**shift, loss[:end]), stage=stage, total_steps=steps)
     if found.lr is not None:
         assert found.low <= found.lr <= found.high
 
@@ -78,18 +78,18 @@ def test_the_coverage_it_states_is_the_recorded_one():
     assert round(100 * per_task.mean()) == HELD
     heads = [task.label for task in tasks if task.stage == "frozen" and task.label in per_task]
     assert per_task[heads].mean() < HELD / 200  # "far fewer"
-    steps = [task.context.train_steps for task in tasks if task.label in per_task]
+    steps = [task.context.total_steps for task in tasks if task.label in per_task]
     assert (min(steps), max(steps)) == LENGTHS
 
 
 def test_a_length_that_no_recorded_task_had_is_said():
     curve = Curve(*sweep_like())
-    beyond = suggest_lr(curve, train_steps=20_000)
-    assert beyond.train_steps == 20_000
+    beyond = suggest_lr(curve, total_steps=20_000)
+    assert beyond.total_steps == 20_000
     assert str(beyond).split("\n")[1].endswith("runs had 40 to 480 steps, yours has 20000.")
     for within in (None, *LENGTHS):
-        assert "yours has" not in str(suggest_lr(curve, train_steps=within))
-    assert "yours has" not in str(suggest_lr(curve, train_steps=20_000, heuristic="steepest"))
+        assert "yours has" not in str(suggest_lr(curve, total_steps=within))
+    assert "yours has" not in str(suggest_lr(curve, total_steps=20_000, heuristic="steepest"))
 
 
 def test_doubts_and_abstentions_are_said_first():
@@ -175,7 +175,7 @@ def test_the_plot_shows_both_curves_and_every_candidate():
 def test_a_learner_is_swept_and_told_from_anything_else():
     learner = make_learner()
     weights = [p.clone() for p in learner.model.parameters()]
-    suggestion = suggest_lr(learner, seed=0, steps=60)
+    suggestion = suggest_lr(learner, seed=0, sweep=RangeTest(num_iter=60))
     assert 1e-4 < suggestion.lr < 1
     assert all((a == b).all() for a, b in zip(weights, learner.model.parameters(), strict=True))
     with pytest.raises(UserError, match="not a Sequential; wrap any other model"):

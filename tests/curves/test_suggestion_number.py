@@ -183,7 +183,7 @@ def test_json_takes_its_rate_and_never_writes_nan_for_none():
 def test_to_dict_holds_what_json_has_words_for():
     probed = replace(
         FOUND, probes=((1e-3, math.inf), (1e-2, math.nan), (np.float32(1e-1), 0.5)),
-        replicates=(None, np.float64(0.5)), context=Context(train_steps=np.int64(7)),
+        replicates=(None, np.float64(0.5)), context=Context(total_steps=np.int64(7)),
     )  # fmt: skip
     for each in (FOUND, FALLEN, NONE, probed):
         told = json.loads(json.dumps(each.to_dict(), allow_nan=False))

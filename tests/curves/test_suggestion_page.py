@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers import Reader, make_learner, sweep_like
 
-from lrsuggest import Curve, UserError, suggest_lr
+from lrsuggest import Curve, Probes, RangeTest, UserError, suggest_lr
 from lrsuggest.curves.heuristics.registry import HEURISTICS, heuristic
 
 matplotlib.use("agg")
@@ -33,7 +33,9 @@ def words(text):
 
 @pytest.fixture(scope="module")
 def probed():
-    return suggest_lr(make_learner(), replicates=2, probes=3, probe_steps=20, steps=60, seed=0)
+    return suggest_lr(
+        make_learner(), sweep=RangeTest(repeats=2, num_iter=60), probes=Probes(3, 20), seed=0
+    )
 
 
 def test_a_notebook_gets_the_lines_and_the_plot_without_pyplot(tmp_path):

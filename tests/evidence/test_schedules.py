@@ -60,7 +60,7 @@ def stay(tasks):
 
 def suggested(task, curve):
     return suggest_lr(
-        curve, optimizer=task.optimizer, stage=task.stage, train_steps=task.steps,
+        curve, optimizer=task.optimizer, stage=task.stage, total_steps=task.steps,
         batch_size=task.batch, schedule=task.schedule,
     )  # fmt: skip
 

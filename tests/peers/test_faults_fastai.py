@@ -22,7 +22,7 @@ from fault_subjects import (
     subject,
 )
 
-from lrsuggest import Curve, suggest_lr
+from lrsuggest import Curve, RangeTest, suggest_lr
 from lrsuggest.curves.columns import Ended
 from lrsuggest.testing import simulated
 
@@ -82,7 +82,9 @@ def test_fastai_valley_moves_with_the_swept_range(tmp_path):
         return np.ptp(np.log10(rates))
 
     valley = spread(lambda learn, low, high: theirs(learn, start_lr=low, end_lr=high))
-    ours = spread(lambda learn, low, high: suggest_lr(learn, start=low, end=high).lr)
+    ours = spread(
+        lambda learn, low, high: suggest_lr(learn, sweep=RangeTest(start_lr=low, end_lr=high)).lr
+    )
     assert valley > 2
     assert ours < 0.25
 

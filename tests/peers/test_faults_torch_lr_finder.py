@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch_lr_finder import LRFinder
 
-from lrsuggest import Learner, suggest_lr
+from lrsuggest import Learner, RangeTest, suggest_lr
 from lrsuggest.curves.columns import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quiet")
@@ -130,7 +130,7 @@ def test_torch_lr_finder_leaves_the_gradient_scaler_changed():
     learner = Learner(model, nn.functional.cross_entropy, loader(), optimizer, precision="fp16")
     learner.scaler = scaler
     before = scaler.state_dict()
-    assert len(suggest_lr(learner, end=1e-3).curve) == 100
+    assert len(suggest_lr(learner, sweep=RangeTest(end_lr=1e-3)).curve) == 100
     assert scaler.state_dict() == before
 
 

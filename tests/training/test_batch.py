@@ -247,7 +247,7 @@ def test_the_model_meets_the_loaders_own_type():
         model, None, batches, torch.optim.SGD(model.parameters(), lr=0.1),
         forward=lambda model, batch: model(batch),
     )  # fmt: skip
-    assert len(lr_find(learner, steps=12, end=1e-2)) == 12
+    assert len(lr_find(learner, num_iter=12, end_lr=1e-2)) == 12
 
 
 ATTRIBUTES = {

@@ -13,7 +13,7 @@ from helpers import drained, make_learner
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from lrsuggest import Learner, suggest_lr
+from lrsuggest import Learner, RangeTest, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.tasks.models.unet import UNet
 from lrsuggest.training.inspection.detection import Kind, kind_of, layers, outside
@@ -298,14 +298,14 @@ def test_a_unet_on_a_held_encoder_is_frozen(body):
 def test_what_is_held_is_said():
     learner = make_learner()
     hold(learner.model[0])
-    found = suggest_lr(learner, seed=0, steps=50)
+    found = suggest_lr(learner, seed=0, sweep=RangeTest(num_iter=50))
     assert found.stage == "frozen"
     assert "only a head trains (1 of 2 weight layers is held)" in str(found)
     assert any(each.startswith("The body is pretrained") for each in found.reasons)
     adapted = make_learner()
     adapted.model[0], adapted.model[4] = LoRA(adapted.model[0]), LoRA(adapted.model[4])
     adapted.optimizer = ADAMW(adapted.model.parameters())
-    found = suggest_lr(adapted, seed=0, steps=50)
+    found = suggest_lr(adapted, seed=0, sweep=RangeTest(num_iter=50))
     assert found.stage is None
     assert "Why: 2 of 6 weight layers are held, though the stage is not frozen" in str(found)
     assert not found.reliable
@@ -357,11 +357,11 @@ def test_weights_in_no_group_are_warned_of_before_the_sweep_and_are_a_doubt():
     said = r"no group of the optimizer \(2, 4.weight first\): add them"
     learner.optimizer.register_step_pre_hook(lambda *_: steps.put(len(warned)))
     with pytest.warns(LrsuggestWarning, match=said) as warned:
-        found = suggest_lr(learner, seed=0, steps=50)
+        found = suggest_lr(learner, seed=0, sweep=RangeTest(num_iter=50))
     assert drained(steps)[0] == 1
     assert any("(2, 4.weight first)" in each for each in found.reasons)
     hold(learner.model[4])
-    assert "no group" not in str(suggest_lr(learner, seed=0, steps=50))
+    assert "no group" not in str(suggest_lr(learner, seed=0, sweep=RangeTest(num_iter=50)))
 
 
 def test_frozen_weights_are_not_left_out():

@@ -1,3 +1,4 @@
+import math
 import types
 
 import pytest
@@ -29,7 +30,7 @@ def test_accumulation_over_batches_is_one_step_on_their_union():
     def sgd(model):
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
-    one, two = make_learner(optimizer=sgd), make_learner(optimizer=sgd, accumulate=2)
+    one, two = make_learner(optimizer=sgd), make_learner(optimizer=sgd, accumulate_steps=2)
     for learner in (one, two):  # batch norm and dropout see batches, so they would differ
         learner.model[1] = nn.Identity()
         learner.model[3] = nn.Identity()
@@ -45,7 +46,7 @@ def test_clipping_bounds_the_step():
     def sgd(model):
         return torch.optim.SGD(model.parameters(), lr=1.0)
 
-    learner = make_learner(optimizer=sgd, clip_norm=1e-3)
+    learner = make_learner(optimizer=sgd, max_grad_norm=1e-3)
     before = [p.detach().clone() for p in learner.model.parameters()]
     learner.step(learner.endless())
     moved = sum(
@@ -94,6 +95,31 @@ def test_dict_batches_work_with_a_loss_in_the_output_or_a_forward():
         plain.step(plain.endless())
 
 
+def test_the_loss_function_may_be_left_out():
+    model = WithLoss()
+    batches = [{"x": torch.ones(2, 4), "y": torch.ones(2)}]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def by_hand(model, batch):
+        return model(**batch).loss
+
+    for learner in (
+        Learner(model, batches=batches, optimizer=optimizer, forward=by_hand),
+        Learner(model, batches=batches, optimizer=optimizer),
+        Learner(model, None, batches, optimizer, forward=by_hand),
+    ):
+        assert learner.loss_fn is None
+        assert math.isfinite(learner.step(learner.endless()))
+    with pytest.raises(
+        UserError, match=r"got a list of 1: without a loss_fn give the rest by name, batches="
+    ):
+        Learner(model, batches, optimizer, forward=by_hand)
+    with pytest.raises(UserError, match="batches must give batches; got None"):
+        Learner(model, optimizer=optimizer, forward=by_hand)
+    with pytest.raises(UserError, match="optimizer must be a torch optimizer; got None: make one"):
+        Learner(model, batches=batches, forward=by_hand)
+
+
 def test_a_model_in_eval_mode_is_trained_and_handed_back():
     learner = make_learner()
     learner.model.eval()
@@ -128,8 +154,8 @@ def test_names_are_told():
     ("settings", "says"),
     [
         ({"precision": "fp8"}, "got 'fp8'"),
-        ({"accumulate": 0}, "got 0"),
-        ({"clip_norm": -1.0}, "got -1.0"),
+        ({"accumulate_steps": 0}, "got 0"),
+        ({"max_grad_norm": -1.0}, "got -1.0"),
     ],
 )
 def test_bad_settings_are_refused(settings, says):

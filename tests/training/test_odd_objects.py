@@ -11,7 +11,7 @@ from helpers import make_learner
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Learner, suggest_lr
+from lrsuggest import Learner, RangeTest, suggest_lr
 from lrsuggest.training.restore.attributes import attribute, own
 from lrsuggest.training.seen import loaded_from
 
@@ -111,14 +111,19 @@ def test_configurations_of_every_sort(config, drops):
 
 @pytest.mark.parametrize("loss", [Loss, Always])
 def test_losses_that_answer_oddly(loss):
-    found = suggest_lr(learner(net(), loss()), seed=0, steps=20, end=1e-2)
+    found = suggest_lr(learner(net(), loss()), seed=0, sweep=RangeTest(num_iter=20, end_lr=1e-2))
     assert found.seen.beside == ()
 
 
 def test_an_optimizer_that_answers_oddly():
     model = net()
     rule = Asked(model.parameters(), 1e-2, momentum=0.9)
-    assert suggest_lr(learner(model, optimizer=rule), seed=0, steps=20, end=1e-2).seen.beside == ()
+    assert (
+        suggest_lr(
+            learner(model, optimizer=rule), seed=0, sweep=RangeTest(num_iter=20, end_lr=1e-2)
+        ).seen.beside
+        == ()
+    )
 
 
 def test_attributes_are_read_without_asking():
@@ -144,7 +149,9 @@ def test_compiled_models_are_asked_and_put_back(compiled):
         model = nn.Sequential(torch.jit.script(model), nn.Linear(2, 2))
     before = {name: each.clone() for name, each in model.state_dict().items()}
     made = learner(model)
-    one, other = (suggest_lr(made, seed=0, steps=20, end=1e-1) for _ in range(2))
+    one, other = (
+        suggest_lr(made, seed=0, sweep=RangeTest(num_iter=20, end_lr=1e-1)) for _ in range(2)
+    )
     assert one.curve.loss.tobytes() == other.curve.loss.tobytes()
     for name, each in model.state_dict().items():
         assert torch.equal(each, before[name]), name

@@ -13,7 +13,7 @@ from helpers import drained, make_learner, sweep_like
 from test_snapshot import fingerprint
 from torch import nn
 
-from lrsuggest import Curve, Learner, UserError, fit_one_cycle, suggest_lr
+from lrsuggest import Curve, Learner, Probes, RangeTest, UserError, fit_one_cycle, suggest_lr
 from lrsuggest.curves.heuristics.consensus import CONSTANT
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.training.one_cycle import fit_constant
@@ -51,7 +51,9 @@ def test_everything_is_left_bitwise(precision, seed):
     learner = in_training(optimizer=sgd, precision=precision)
     learner.metrics = {"mine": lambda output, target: 1 / 0}  # a probe needs none
     before = fingerprint(learner)
-    found = suggest_lr(learner, steps=40, replicates=2, probes=3, probe_steps=12, seed=seed)
+    found = suggest_lr(
+        learner, sweep=RangeTest(num_iter=40, repeats=2), probes=Probes(3, 12), seed=seed
+    )
     assert len(found.probes) == 3
     assert fingerprint(learner) == before
     assert list(learner.metrics) == ["mine"]
@@ -138,7 +140,7 @@ def test_noise_alone_breaks_nothing_off():
 
 def test_probes_better_a_pick_that_is_far_off():
     learner = make_learner(optimizer=sgd)
-    found = suggest_lr(learner, heuristic="constant 1e-3", probes=5, train_steps=200, seed=0)
+    found = suggest_lr(learner, heuristic="constant 1e-3", probes=5, total_steps=200, seed=0)
 
     def reached(lr):
         with Snapshot(learner):
@@ -149,9 +151,9 @@ def test_probes_better_a_pick_that_is_far_off():
     assert (reached(1e-3) - best) / span > 0.5
     assert (reached(found.lr) - best) / span < 0.1
     assert found.low <= found.lr <= found.high
-    assert found.cost.probe_steps <= found.planned.probe_steps == 200
-    assert found.planned.valid_passes == 5
-    assert found.planned.valid_batches == 20
+    assert found.cost.probe_steps <= found.budget.probe_steps == 200
+    assert found.budget.valid_passes == 5
+    assert found.budget.valid_batches == 20
     assert found.low <= found.lr <= found.high
 
 
@@ -168,7 +170,9 @@ def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
         taken = learner.optimizer.register_step_post_hook(
             lambda it, *_: seen.put((it.param_groups[0]["lr"], it.param_groups[0][key]))
         )
-        found = suggest_lr(learner, steps=40, probes=3, probe_steps=20, schedule=schedule, seed=0)
+        found = suggest_lr(
+            learner, sweep=RangeTest(num_iter=40), probes=Probes(3, 20), schedule=schedule, seed=0
+        )
         taken.remove()
         seen = drained(seen)[found.cost.sweep_steps :]
         assert len(seen) == found.cost.probe_steps
@@ -187,9 +191,9 @@ def test_probes_train_on_the_schedule_that_the_rate_is_for(optimizer, key):
 
 def test_a_constant_rate_is_settled_between_its_own_pick_and_its_own_probes():
     learner = make_learner(optimizer=sgd)
-    told = {"schedule": "constant", "train_steps": 80, "seed": 0}
-    alone = suggest_lr(learner, steps=40, **told)
-    found = suggest_lr(learner, steps=40, probes=3, probe_steps=20, **told)
+    told = {"schedule": "constant", "total_steps": 80, "seed": 0}
+    alone = suggest_lr(learner, sweep=RangeTest(num_iter=40), **told)
+    found = suggest_lr(learner, sweep=RangeTest(num_iter=40), probes=Probes(3, 20), **told)
     wanted = settle(alone.lr, believe(found.probes), found.probes, 80 / 20)
     assert found.lr == pytest.approx(min(max(wanted, alone.low), alone.high))
     assert found.schedule == "constant"
@@ -197,7 +201,9 @@ def test_a_constant_rate_is_settled_between_its_own_pick_and_its_own_probes():
 
 def test_a_probe_at_a_constant_rate_is_worth_what_such_a_training_reaches():
     learner = make_learner(optimizer=sgd)
-    found = suggest_lr(learner, steps=40, probes=2, probe_steps=20, schedule="constant", seed=0)
+    found = suggest_lr(
+        learner, sweep=RangeTest(num_iter=40), probes=Probes(2, 20), schedule="constant", seed=0
+    )
     rate, value = found.probes[0]
     with Snapshot(learner):
         assert fit_constant(learner, rate, steps=20, seed=0).valid_loss == pytest.approx(value)

@@ -155,7 +155,7 @@ def check(make):
     learner, state = make()
     losses = train(learner)
     before = bits(state())
-    first, second = (lr_find(learner, steps=25, seed=0) for _ in range(2))
+    first, second = (lr_find(learner, num_iter=25, seed=0) for _ in range(2))
     assert bits(state()) == before
     assert first.loss.tobytes() == second.loss.tobytes()
     assert losses + train(learner) == expected
@@ -230,7 +230,7 @@ def test_after_a_sweep_that_ended_non_finite_training_begins_as_if_nothing_had_b
             layer.hidden = layer.hidden * math.inf
 
     learner.model[0].register_forward_hook(blow_up)
-    assert lr_find(learner, steps=40, end=1e-2).ended is Ended.NON_FINITE
+    assert lr_find(learner, num_iter=40, end_lr=1e-2).ended is Ended.NON_FINITE
     assert learner.model[0].hidden is None
     assert train(learner) == plain
 
@@ -370,7 +370,7 @@ def test_a_buffer_made_in_inference_mode():
     learner.model.register_buffer("table", table)
     train(learner)
     state = torch.get_rng_state()
-    lr_find(learner, steps=25)
+    lr_find(learner, num_iter=25)
     assert learner.model.table is table
     assert table.tolist() == list(range(8))
     assert learner.lr == 1e-3
@@ -397,7 +397,7 @@ def test_one_part_that_fails_does_not_keep_the_rest_from_being_put_back(error):
 
     learner.loss_fn = loss
     with pytest.raises(error or RuntimeError) as caught:
-        lr_find(learner, steps=25)
+        lr_find(learner, num_iter=25)
     said = " ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
     assert "1 of the parts that a sweep may move could not be put back" in said
     assert "read-only" in said
@@ -432,7 +432,7 @@ def test_also_after_an_exception_anywhere(where, error):
     else:
         learner.optimizer.register_step_pre_hook(trip)
     with pytest.raises(error, match="in the middle"):
-        lr_find(learner, steps=25)
+        lr_find(learner, num_iter=25)
     assert bits(state()) == before
     assert bits(learner.model.state_dict()) == weights
     assert left == [5]
@@ -468,5 +468,5 @@ def test_a_learner_of_ones_own_with_attributes():
 
     made = make_learner()
     learner = Mine(made.model, made.loss_fn, made.batches, made.optimizer)
-    lr_find(learner, steps=12)
+    lr_find(learner, num_iter=12)
     assert learner.seen == 0

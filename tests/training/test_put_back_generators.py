@@ -9,7 +9,7 @@ from helpers import make_learner
 from torch.nn import functional as F
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler, Subset, TensorDataset
 
-from lrsuggest import fit_one_cycle, lr_find, suggest_lr
+from lrsuggest import RangeTest, fit_one_cycle, lr_find, suggest_lr
 
 KINDS = {
     "torch": lambda: torch.Generator().manual_seed(1),
@@ -171,12 +171,12 @@ def check(kind, place):
     place(learner, source)
     draw(source)
     before = state(source)
-    one, other = (lr_find(learner, steps=20, seed=0) for _ in range(2))
+    one, other = (lr_find(learner, num_iter=20, seed=0) for _ in range(2))
     assert state(source) == before
     assert one.loss.tobytes() == other.loss.tobytes()
     draw(source)  # seeded: whatever was drawn before
-    assert lr_find(learner, steps=20, seed=0).loss.tobytes() == one.loss.tobytes()
-    assert lr_find(learner, steps=20, seed=1).loss.tobytes() != one.loss.tobytes()
+    assert lr_find(learner, num_iter=20, seed=0).loss.tobytes() == one.loss.tobytes()
+    assert lr_find(learner, num_iter=20, seed=1).loss.tobytes() != one.loss.tobytes()
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -194,7 +194,7 @@ def test_a_bare_stream_of_bits():
     learner = make_learner()
     learner.loss_fn = lambda o, t: F.cross_entropy(o, t) * (bits.random_raw() % 97)
     before = str(bits.state)
-    one, other = (lr_find(learner, steps=20, seed=0) for _ in range(2))
+    one, other = (lr_find(learner, num_iter=20, seed=0) for _ in range(2))
     assert str(bits.state) == before
     assert one.loss.tobytes() == other.loss.tobytes()
 
@@ -203,7 +203,7 @@ def test_the_systems_own_randomness_is_let_be():
     source = random.SystemRandom()
     learner = make_learner()
     learner.loss_fn = lambda o, t: F.cross_entropy(o, t) + 0 * source.random()
-    assert len(lr_find(learner, steps=12, seed=0))
+    assert len(lr_find(learner, num_iter=12, seed=0))
 
 
 def test_a_sampler_that_counts_epochs_and_a_dataset_that_counts_and_caches():
@@ -231,7 +231,7 @@ def test_a_sampler_that_counts_epochs_and_a_dataset_that_counts_and_caches():
 
     plain = fit_one_cycle(make()[0], 0.01, steps=20, seed=0).loss
     learner, examples = make()
-    suggest_lr(learner, steps=30)
+    suggest_lr(learner, sweep=RangeTest(num_iter=30))
     assert learner.batches.sampler.epoch == 0
     assert not examples.cache
     assert not examples.seen.any()
@@ -247,7 +247,7 @@ def test_batches_that_a_model_writes_to():
     learner.model.rows = rows
     learner.model.register_forward_hook(lambda *_: (rows.__imul__(2), None)[1])
     before = x.clone()
-    lr_find(learner, steps=20)
+    lr_find(learner, num_iter=20)
     assert torch.equal(x, before)
     assert (rows == 1).all()
 
@@ -272,7 +272,7 @@ def test_mps_generator_is_put_back(monkeypatch):
     monkeypatch.setattr(torch.mps, "set_rng_state", states.append)
     learner = make_learner()
     before = states[-1]
-    lr_find(learner, steps=12)
+    lr_find(learner, num_iter=12)
     assert len(states) > 1
     assert states[-1] is before
 
@@ -281,5 +281,5 @@ def test_a_negative_seed_is_one_too():
     for make in KINDS.values():
         learner = make_learner()
         in_the_sampler(learner, make())
-        one, other = (lr_find(learner, steps=12, seed=-1) for _ in range(2))
+        one, other = (lr_find(learner, num_iter=12, seed=-1) for _ in range(2))
         assert one.loss.tobytes() == other.loss.tobytes()

@@ -34,10 +34,10 @@ def test_spawning_is_put_back_and_seeded(bare):
     sampler = Spawns(bare)
     learner.batches = DataLoader(learner.batches.dataset, 32, sampler=sampler)
     sampler.rng.spawn(2)
-    curves = [lr_find(learner, steps=20, end=1e-2, seed=0) for _ in range(2)]
+    curves = [lr_find(learner, num_iter=20, end_lr=1e-2, seed=0) for _ in range(2)]
     assert sampler.spawned() == (3, (), 2)
     sampler.rng.spawn(5)
-    curves.append(lr_find(learner, steps=20, end=1e-2, seed=0))
+    curves.append(lr_find(learner, num_iter=20, end_lr=1e-2, seed=0))
     assert len({each.loss.tobytes() for each in curves}) == 1
 
 
@@ -65,8 +65,8 @@ def test_a_seed_reaches_the_generators_of_optimizer_and_hooks(hook):
     if hook:
         learner.optimizer.register_step_pre_hook(noise)
     held = drawn if hook else learner.optimizer.drawn
-    one = lr_find(learner, steps=20, end=1e-2, seed=0)
+    one = lr_find(learner, num_iter=20, end_lr=1e-2, seed=0)
     held.manual_seed(99)
     stood = held.get_state()
-    assert lr_find(learner, steps=20, end=1e-2, seed=0).loss.tobytes() == one.loss.tobytes()
+    assert lr_find(learner, num_iter=20, end_lr=1e-2, seed=0).loss.tobytes() == one.loss.tobytes()
     assert torch.equal(held.get_state(), stood)

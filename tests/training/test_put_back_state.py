@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
-from lrsuggest import Learner, lr_find, suggest_lr
+from lrsuggest import Learner, RangeTest, lr_find, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.training.restore.kept import Kept
 
@@ -273,7 +273,9 @@ def made(make):
 def test_the_training_goes_on_as_if_nobody_had_asked(make):
     plain = steps(made(make))
     learner = made(make)
-    one, other = (suggest_lr(learner, steps=30, seed=0).curve.loss for _ in range(2))
+    one, other = (
+        suggest_lr(learner, sweep=RangeTest(num_iter=30), seed=0).curve.loss for _ in range(2)
+    )
     assert one.tobytes() == other.tobytes()
     assert steps(learner) == plain
 
@@ -284,7 +286,7 @@ def test_a_file_that_is_read_goes_back_to_where_it_stood(tmp_path):
     learner = learner_of(net(), data=Reads(path))
     steps(learner, 2)
     stood = learner.batches.dataset.file.tell()
-    one, other = (lr_find(learner, steps=30, seed=0).loss for _ in range(2))
+    one, other = (lr_find(learner, num_iter=30, seed=0).loss for _ in range(2))
     assert one.tobytes() == other.tobytes()
     assert learner.batches.dataset.file.tell() == stood
     learner.batches.dataset.file.close()
@@ -334,6 +336,6 @@ class Large(Dataset):
 def test_large_data_that_is_written_to_is_told_by_name(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        lr_find(learner_of(net(), data=Large(kind, False)), steps=12, end=1e-3)
+        lr_find(learner_of(net(), data=Large(kind, False)), num_iter=12, end_lr=1e-3)
     with pytest.warns(LrsuggestWarning, match=r"^bank, an? \w+ of .* is changed in place"):
-        lr_find(learner_of(net(), data=Large(kind, True)), steps=12, end=1e-3)
+        lr_find(learner_of(net(), data=Large(kind, True)), num_iter=12, end_lr=1e-3)

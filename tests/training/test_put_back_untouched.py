@@ -15,7 +15,7 @@ from sqlalchemy.pool import QueuePool
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lrsuggest import Learner, lr_find, suggest_lr
+from lrsuggest import Learner, RangeTest, lr_find, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 
 CALLS = []
@@ -144,7 +144,7 @@ def test_what_loads_at_a_look_is_not_looked_at(make, content, where):
     learner = Learner(model, loss_fn, loader, torch.optim.SGD(model.parameters(), 0.1))
     before = content(held)
     CALLS.clear()
-    lr_find(learner, steps=10)
+    lr_find(learner, num_iter=10)
     assert not CALLS
     assert content(held) == before
 
@@ -158,7 +158,7 @@ def test_what_a_lazy_list_gained_is_taken_out_again():
 
     learner = make_learner()
     learner.loss_fn = loss_fn
-    lr_find(learner, steps=10)
+    lr_find(learner, num_iter=10)
     assert list.__repr__(held) == "['a.png']"
 
 
@@ -169,7 +169,7 @@ def test_a_study_of_other_threads_goes_on():
         trial.suggest_float("s", 0.5, 1.0)
         learner = make_learner()
         learner.loss_fn = lambda o, t: trial.params["s"] * nn.functional.cross_entropy(o, t)
-        return float(lr_find(learner, steps=20).loss[0])
+        return float(lr_find(learner, num_iter=20).loss[0])
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study()
@@ -189,7 +189,7 @@ def test_a_pool_of_connections_is_left_alone():
     learner = make_learner()
     learner.batches = DataLoader(Rows(engine), 16)
     for _ in range(3):
-        lr_find(learner, steps=10)
+        lr_find(learner, num_iter=10)
     assert engine.pool.checkedout() == 0
     assert engine.pool.checkedin() == 1
 
@@ -229,13 +229,15 @@ def test_a_thread_that_the_sweep_started_keeps_its_object():
     weights = [each.detach().clone() for each in learner.model.parameters()]
     learner.batches = ahead = Prefetcher()
     with pytest.warns(LrsuggestWarning, match="started the thread 'thread', which goes on"):
-        lr_find(learner, steps=10)
+        lr_find(learner, num_iter=10)
     for each, before in zip(learner.model.parameters(), weights, strict=True):
         assert torch.equal(each, before)
     for _ in ahead:
         pass
     assert ahead.started == 1
-    suggest_lr(learner, steps=20)  # it was at work before this one: nothing is rewound or said
+    suggest_lr(
+        learner, sweep=RangeTest(num_iter=20)
+    )  # it was at work before this one: nothing is rewound or said
     for _ in ahead:
         pass
     assert ahead.started == 1
@@ -249,7 +251,7 @@ def test_optuna_does_not_keep_the_learner_for_good():
         "from lrsuggest import suggest_lr\n"
         "assert 'optuna' not in sys.modules\n"
         "learner = make_learner(); gone = weakref.ref(learner)\n"
-        "suggest_lr(learner, probes=2, train_steps=40)\n"
+        "suggest_lr(learner, probes=2, total_steps=40)\n"
         "del learner; gc.collect()\n"
         "assert 'optuna' in sys.modules and gone() is None\n"
     )
@@ -262,5 +264,5 @@ def test_arrays_of_objects_are_looked_into_without_a_call():
     learner = make_learner()
     learner.model.__dict__["held"] = held
     CALLS.clear()
-    lr_find(learner, steps=10)
+    lr_find(learner, num_iter=10)
     assert not CALLS

@@ -61,7 +61,7 @@ def trained(request):
 
 def test_a_sweep_leaves_everything_bitwise(trained):
     before = fingerprint(trained)
-    curve = lr_find(trained, steps=30, seed=5)
+    curve = lr_find(trained, num_iter=30, seed=5)
     assert len(curve) > 10
     assert fingerprint(trained) == before
 
@@ -83,7 +83,7 @@ def test_so_does_an_exception_at_any_step(trained, at, error):
 
     trained.loss_fn = loss_fn
     with pytest.raises(error, match="in the middle"):
-        lr_find(trained, steps=40)
+        lr_find(trained, num_iter=40)
     assert fingerprint(trained) == before
 
 
@@ -96,7 +96,7 @@ def test_training_goes_on_as_if_nothing_had_been(trained):
 
     plain = five_steps()
     twin_start.restore()
-    lr_find(trained, steps=20)
+    lr_find(trained, num_iter=20)
     assert five_steps() == plain
 
 
@@ -105,7 +105,7 @@ def test_a_scheduler_attached_before_is_unmoved(trained):
     trained.optimizer.step()
     scheduler.step()
     before, state = fingerprint(trained), copy.deepcopy(scheduler.state_dict())
-    lr_find(trained, steps=20)
+    lr_find(trained, num_iter=20)
     assert fingerprint(trained) == before
     assert scheduler.state_dict() == state
     scheduler.step()
@@ -114,7 +114,7 @@ def test_a_scheduler_attached_before_is_unmoved(trained):
 
 def test_a_fresh_optimizer_is_left_without_state():
     learner = make_learner()
-    lr_find(learner, steps=15)
+    lr_find(learner, num_iter=15)
     assert not learner.optimizer.state
     assert learner.lr == 1e-3
 
@@ -125,7 +125,7 @@ def test_buffers_that_are_not_saved_and_tensor_rates_come_back():
     learner.model.register_forward_hook(lambda m, i, o: m.hits.add_(1) and None)
     rate = torch.tensor(1e-3)
     learner.optimizer.param_groups[0]["lr"] = rate
-    lr_find(learner, steps=15)
+    lr_find(learner, num_iter=15)
     assert float(learner.model.hits) == 0
     assert learner.optimizer.param_groups[0]["lr"] is rate
     assert float(rate) == pytest.approx(1e-3)
@@ -154,7 +154,7 @@ def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded
         losses = []
         for epoch in range(3):
             if epoch == sweep_after:
-                lr_find(learner, steps=10, end=1e-2)
+                lr_find(learner, num_iter=10, end_lr=1e-2)
             losses += [float(learner.step(iter([batch]))) for batch in learner.batches]
         return losses
 
@@ -165,7 +165,7 @@ def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded
 
 @pytest.mark.parametrize(
     "ask",
-    [lr_find, suggest_lr, lambda x: suggest_lr(x, probes=2, train_steps=20)],
+    [lr_find, suggest_lr, lambda x: suggest_lr(x, probes=2, total_steps=20)],
     ids=["lr_find", "suggest_lr", "probes"],
 )
 @pytest.mark.parametrize("ends", [True, False], ids=["ends", "raises"])
@@ -187,21 +187,21 @@ def test_nothing_holds_the_learner_afterwards(ask, ends):
 
 
 def test_fp16_leaves_everything_bitwise():
-    learner = make_learner(precision="fp16", clip_norm=1.0)
+    learner = make_learner(precision="fp16", max_grad_norm=1.0)
     batches = learner.endless()
     learner.step(batches)
     learner.scaler.update(1024.0)
     before = fingerprint(learner)
-    lr_find(learner, steps=12, end=1e-2)
+    lr_find(learner, num_iter=12, end_lr=1e-2)
     assert fingerprint(learner) == before
     learner.loss_fn = lambda o, t: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        lr_find(learner, steps=12)
+        lr_find(learner, num_iter=12)
     assert fingerprint(learner) == before
 
 
 def test_fp16_can_be_trained_after_a_sweep_was_broken_off_in_the_step():
-    learner = make_learner(precision="fp16", clip_norm=1.0)
+    learner = make_learner(precision="fp16", max_grad_norm=1.0)
     calls = 0
 
     def interrupt(*_):
@@ -212,7 +212,7 @@ def test_fp16_can_be_trained_after_a_sweep_was_broken_off_in_the_step():
 
     hook = learner.optimizer.register_step_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        lr_find(learner, steps=12)
+        lr_find(learner, num_iter=12)
     hook.remove()
     assert torch.isfinite(learner.step(learner.endless()))
 
@@ -236,7 +236,7 @@ def test_there_is_one_copy_of_the_state_and_no_more(trained, monkeypatch):
         return taken[-1]
 
     monkeypatch.setattr(sweep, "Snapshot", take)
-    lr_find(trained, steps=12)
+    lr_find(trained, num_iter=12)
     assert len(taken) == 1
     model, optimizer = trained.model, trained.optimizer
     live = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters())]
@@ -267,7 +267,7 @@ def test_a_gpus_state_comes_back_from_host_memory(monkeypatch):
     learner = make_learner(device="cuda", optimizer=momentum)
     learner.step(learner.endless())
     kept = [p.detach().clone() for p in learner.model.parameters()]
-    lr_find(learner, steps=12)
+    lr_find(learner, num_iter=12)
     for before, after in zip(kept, learner.model.parameters(), strict=True):
         assert after.is_cuda
         assert torch.equal(before, after)
@@ -291,7 +291,7 @@ def test_buffers_that_are_replaced_come_back():
     learner = make_learner()
     learner.model.append(Averaging())
     before, mean = list(learner.model.state_dict()), learner.model[-1].mean
-    lr_find(learner, steps=12)
+    lr_find(learner, num_iter=12)
     assert list(learner.model.state_dict()) == before
     assert learner.model[-1].mean is mean
     assert not mean.any()

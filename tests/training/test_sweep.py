@@ -33,7 +33,7 @@ def quadratic(offset=0.0):
 
 
 def test_every_reading_is_the_loss_before_that_rates_step():
-    curve = lr_find(quadratic(), start=1e-3, end=0.5, steps=20)
+    curve = lr_find(quadratic(), start_lr=1e-3, end_lr=0.5, num_iter=20)
     error, expected = 1.0, []
     for rate in np.geomspace(1e-3, 0.5, 20):
         expected.append(error**2)
@@ -53,14 +53,14 @@ def test_groups_keep_their_ratios_while_swept():
     learner.optimizer.register_step_pre_hook(
         lambda o, *_: rates.put([g["lr"] for g in o.param_groups])
     )
-    curve = lr_find(learner, steps=12, start=1e-4, end=1e-2)
+    curve = lr_find(learner, num_iter=12, start_lr=1e-4, end_lr=1e-2)
     seen = drained(rates)
     np.testing.assert_allclose([top for _, top in seen], curve.lr)
     np.testing.assert_allclose([low / top for low, top in seen], 0.01)
 
 
 def test_a_blow_up_and_a_non_finite_loss_end_it():
-    curve = lr_find(quadratic(), start=1e-3, end=100, steps=60)
+    curve = lr_find(quadratic(), start_lr=1e-3, end_lr=100, num_iter=60)
     assert curve.ended is Ended.DIVERGED
     assert len(curve) < 60
     learner = make_learner()
@@ -72,7 +72,7 @@ def test_a_blow_up_and_a_non_finite_loss_end_it():
         return nn.functional.cross_entropy(output, target) * (math.nan if calls == 8 else 1)
 
     learner.loss_fn = loss_fn
-    curve = lr_find(learner, steps=60)
+    curve = lr_find(learner, num_iter=60)
     assert (len(curve), curve.ended) == (8, Ended.NON_FINITE)
     assert np.isfinite(curve.loss[:-1]).all()
 
@@ -96,13 +96,16 @@ def test_on_a_cpu_no_step_is_made_after_the_one_that_stops_it(seed, bad):
     left = iter(given_losses.tolist())
     learner = quadratic()
     learner.loss_fn = lambda output, target: (output * 0).sum() + next(left)
-    curve = lr_find(learner, steps=60)
+    curve = lr_find(learner, num_iter=60)
     assert 60 - len(list(left)) == len(curve)
     assert (len(curve) - 1, curve.ended) == stop_at(given_losses)
 
 
 def test_negative_losses_are_swept_like_any_other():
-    curves = [lr_find(quadratic(offset), start=1e-3, end=100, steps=60) for offset in (0, -50, 20)]
+    curves = [
+        lr_find(quadratic(offset), start_lr=1e-3, end_lr=100, num_iter=60)
+        for offset in (0, -50, 20)
+    ]
     assert len({(len(curve), curve.ended) for curve in curves}) == 1
     np.testing.assert_allclose(curves[1].loss, curves[0].loss - 50, rtol=1e-5)
 
@@ -133,7 +136,7 @@ def test_a_constant_loss_is_swept_to_the_end():
 def test_a_loader_shorter_than_the_sweep_starts_over():
     learner = make_learner()
     assert len(learner.batches) == 8
-    assert len(lr_find(learner, steps=50, end=1e-3)) == 50
+    assert len(lr_find(learner, num_iter=50, end_lr=1e-3)) == 50
 
 
 class Noisy(torch.utils.data.Dataset):
@@ -159,12 +162,12 @@ class Waits(TorchDispatchMode):
 def test_no_step_makes_the_host_wait_for_the_device(monkeypatch):
     monkeypatch.setattr(sweep, "_LOOK_EVERY", {})  # as on a GPU
     learner = make_learner(
-        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), clip_norm=1.0
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9), max_grad_norm=1.0
     )
     data = list(learner.batches)  # a shuffling loader draws its seed on the host
     learner.batches = data
     with Waits() as waits:
-        lr_find(learner, steps=40, end=1e-2)
+        lr_find(learner, num_iter=40, end_lr=1e-2)
     assert waits.count == 0
     with waits:
         learner.step(learner.endless()).item()
@@ -175,7 +178,7 @@ def test_a_seed_repeats_a_sweep_whatever_draws_the_noise():
     def sweep_noise():
         learner = make_learner()
         learner.batches = torch.utils.data.DataLoader(Noisy(), 16)
-        return lr_find(learner, seed=4, steps=12).loss
+        return lr_find(learner, seed=4, num_iter=12).loss
 
     np.testing.assert_array_equal(sweep_noise(), sweep_noise())
 
@@ -196,7 +199,7 @@ def test_an_infinite_gradient_is_a_skipped_step_and_is_recorded():
 
     learner.model[0].weight.register_hook(poison)
     learner.optimizer.register_step_post_hook(lambda *_: weights.put(1))
-    curve = lr_find(learner, steps=20, end=1e-2)
+    curve = lr_find(learner, num_iter=20, end_lr=1e-2)
     assert np.flatnonzero(curve.skipped).tolist() == [6]
     assert weights.qsize() == 19
     assert np.isfinite(curve.loss).all()
@@ -206,7 +209,7 @@ def test_an_infinite_gradient_is_a_skipped_step_and_is_recorded():
 def test_the_scale_is_found_before_the_sweep():
     learner = make_learner(precision="fp16")
     learner.loss_fn = lambda o, t: nn.functional.cross_entropy(o, t) * 3e3
-    curve = lr_find(learner, steps=20, end=1e-3)
+    curve = lr_find(learner, num_iter=20, end_lr=1e-3)
     assert not curve.skipped.any()
     assert len(curve) == 20
     assert learner.scaler.get_scale() == 65536
@@ -214,24 +217,25 @@ def test_the_scale_is_found_before_the_sweep():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precision_reads_about_the_same(precision):
-    plain = lr_find(make_learner(), seed=0, end=0.1)
-    lower = lr_find(make_learner(precision=precision), seed=0, end=0.1)
+    plain = lr_find(make_learner(), seed=0, end_lr=0.1)
+    lower = lr_find(make_learner(precision=precision), seed=0, end_lr=0.1)
     assert lower.loss.dtype == np.float64
     np.testing.assert_allclose(lower.loss[:30], plain.loss[:30], rtol=0.05)
 
 
 def test_accumulation_and_clipping_are_swept_in_optimizer_steps():
-    learner = make_learner(accumulate=3, clip_norm=0.5)
+    learner = make_learner(accumulate_steps=3, max_grad_norm=0.5)
     steps = queue.SimpleQueue()
     learner.optimizer.register_step_pre_hook(lambda *_: steps.put(1))
-    assert len(lr_find(learner, steps=15, end=1e-3)) == steps.qsize() == 15
+    assert len(lr_find(learner, num_iter=15, end_lr=1e-3)) == steps.qsize() == 15
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"start": 1, "end": 0.1}, "got 1 to 0.1"), ({"start": 0}, "start must be .*got 0"),
-     ({"steps": 1}, "got 1"), ({"steps": 20.5}, "whole number .*got 20.5"),
-     ({"end": math.nan}, "end must be .*got nan")],
+    [({"start_lr": 1, "end_lr": 0.1}, "got 1 to 0.1"),
+     ({"start_lr": 0}, "start_lr must be .*got 0"), ({"num_iter": 1}, "got 1"),
+     ({"num_iter": 20.5}, "whole number .*got 20.5"),
+     ({"end_lr": math.nan}, "end_lr must be .*got nan")],
 )  # fmt: skip
 def test_a_range_that_cannot_be_is_refused(settings, says):
     with pytest.raises(UserError, match=says):
@@ -242,7 +246,7 @@ def clipped(momentum=0.0, **settings):
     """Plain SGD whose clipped gradients move little at a rate of ten."""
     return make_learner(
         optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=momentum),
-        clip_norm=0.1, **settings,
+        max_grad_norm=0.1, **settings,
     )  # fmt: skip
 
 
@@ -254,7 +258,7 @@ FURTHER = {
         optimizer=lambda m: torch.optim.SGD(
             [{"params": m[0].parameters(), "lr": 1e-2}, {"params": m[4].parameters()}], lr=0.1
         ),
-        clip_norm=0.1,
+        max_grad_norm=0.1,
     ),
     "blows up in time": make_learner,
 }
@@ -264,7 +268,7 @@ FURTHER = {
 def test_beyond_the_range_it_goes_on_as_if_the_longer_one_had_been_asked_for(monkeypatch, make):
     short, further = (lr_find(make(), seed=3, furthest=f) for f in (None, 1e3))
     rates = sweep.grid(1e-7, 10, 100, 1e3)
-    longer = lr_find(make(), seed=3, steps=len(rates), end=float(rates[-1]))
+    longer = lr_find(make(), seed=3, num_iter=len(rates), end_lr=float(rates[-1]))
     np.testing.assert_array_equal(further.loss[: len(short)], short.loss)
     np.testing.assert_array_equal(further.loss, longer.loss[: len(further)])
     np.testing.assert_allclose(further.lr, longer.lr[: len(further)], rtol=1e-12)
@@ -292,7 +296,7 @@ def test_it_goes_on_only_where_the_loss_has_not_blown_up_and_no_step_too_far():
 def test_what_never_blows_up_is_swept_to_the_furthest_rate():
     learner = quadratic()
     learner.loss_fn = lambda output, target: torch.tanh((output * 1e-6).mean() - target.mean())
-    curve = lr_find(learner, start=1e-3, end=1e-1, steps=21, furthest=1e1)
+    curve = lr_find(learner, start_lr=1e-3, end_lr=1e-1, num_iter=21, furthest=1e1)
     assert curve.ended is Ended.COMPLETED
     np.testing.assert_allclose(curve.lr, np.geomspace(1e-3, 10, 41))
 
@@ -316,7 +320,7 @@ def test_a_progress_bar_is_drawn_on_a_terminal():
     code = (
         "import torch; from lrsuggest import Learner, lr_find; m = torch.nn.Linear(1, 1)\n"
         "o = torch.optim.SGD(m.parameters(), lr=.1); b = [(torch.ones(1, 1), torch.ones(1, 1))]\n"
-        "lr_find(Learner(m, torch.nn.functional.mse_loss, b, o), steps=5, progress=True)"
+        "lr_find(Learner(m, torch.nn.functional.mse_loss, b, o), num_iter=5, progress=True)"
     )
     ours, theirs = pty.openpty()
     done = subprocess.run(

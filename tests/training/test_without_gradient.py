@@ -79,7 +79,7 @@ def test_it_is_a_doubt(make, idle, first):
         assert f"({first} first)" in said[0]
 
 
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"clip_norm": 1.0}])
+@pytest.mark.parametrize("settings", [{}, {"accumulate_steps": 2}, {"max_grad_norm": 1.0}])
 def test_what_trains_wholly_is_not_doubted_and_nothing_is_left_behind(settings):
     model = Two(lambda body, x: body(x))
     held = model.body[0].weight

@@ -28,7 +28,7 @@ from lrsuggest.training.inspection.methods import mixes
 from lrsuggest.training.inspection.misfits import scalar
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
-from lrsuggest.vocabulary import Precision
+from lrsuggest.vocabulary import Precision, Stage
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong
@@ -88,9 +88,9 @@ class FastaiLearner(Learner):
             valid=valid,
             precision=precision,
             device=getattr(x.dls, "device", sys.modules["fastai.torch_core"].default_device()),
-            accumulate=accumulate,
+            accumulate_steps=accumulate,
             batch_size=size and size * accumulate,
-            train_steps=_steps_to_come(x, accumulate),
+            total_steps=_steps_to_come(x, accumulate),
         )
         # fastai makes a new one for every fit, and its kind works on CUDA alone.
         enabled = precision == "fp16" and torch.cuda.is_available()
@@ -126,7 +126,7 @@ class FastaiLearner(Learner):
         return sorted({*super().beside, *mixing})
 
     @property
-    def detected_stage(self) -> str | None:
+    def detected_stage(self) -> Stage | None:
         """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
         return super().detected_stage or ("unfrozen" if self._unfrozen else None)
 
@@ -220,7 +220,7 @@ class FastaiLearner(Learner):
         core = sys.modules["fastai.callback.core"]
         ends = (core.CancelTrainException, core.CancelEpochException, core.CancelFitException)
         watch.losses, watch.stepped = [], False
-        for _ in range(_FRUITLESS + 2 * self.accumulate):
+        for _ in range(_FRUITLESS + 2 * self.accumulate_steps):
             batch = next(batches)
             fit.loss_grad = untouched = object()
             try:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from lrsuggest.training.inspection.detection import Kind, odd
+from lrsuggest.vocabulary import Optimizer
 
 
 def kinds(thing: object) -> set[str]:
@@ -72,7 +73,7 @@ def kind_of(opt: Any) -> Kind:
         return Kind(None, type(opt).__name__)
     steps = {getattr(step, "func", step).__name__ for step in opt.cbs}
     if "adam_step" in steps:
-        name = "adamw" if "weight_decay" in steps else "adam"
+        name: Optimizer = "adamw" if "weight_decay" in steps else "adam"
         settings = [{"betas": (hypers.get("mom", 0.0),), **hypers} for hypers in opt.hypers]
         return Kind(name, odd(name, settings))
     if not steps & {"sgd_step", "momentum_step"}:

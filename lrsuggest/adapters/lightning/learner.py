@@ -105,14 +105,14 @@ class LightningLearner(Learner):
         module: Any,
         batches: Batches,
         valid: Batches | None,
-        train_steps: int | None,
+        total_steps: int | None,
     ) -> None:
         (optimizer,) = trainer.optimizers
         every, size = trainer.accumulate_grad_batches, batches.batch_size
         super().__init__(
             module, None, batches, optimizer, valid=valid, forward=self._forward,
             precision=PRECISIONS[trainer.precision], device=trainer.strategy.root_device,
-            accumulate=every, train_steps=train_steps,
+            accumulate_steps=every, total_steps=total_steps,
             batch_size=size and size * every,
         )  # fmt: skip
         self._trainer = trainer
@@ -167,7 +167,7 @@ class LightningLearner(Learner):
         return output, {}
 
     def step(self, batches: Iterator[Batch]) -> Tensor:
-        """Take one optimizer step on the next `accumulate` batches, hooks in Lightning's order.
+        """Take one optimizer step on the next batches, hooks in Lightning's order.
 
         Returns:
             The mean loss before the step, a detached scalar on the device; nothing waits for it.
@@ -175,9 +175,9 @@ class LightningLearner(Learner):
         module: Any = self.model
         trainer, optimizer = self._trainer, self.optimizer
         total: Tensor | None = None
-        for turn in range(1, self.accumulate + 1):
+        for turn in range(1, self.accumulate_steps + 1):
             batch, loss, more = self._next(batches)
-            loss = loss / self.accumulate
+            loss = loss / self.accumulate_steps
             if turn == 1:
                 module.on_before_zero_grad(optimizer)
                 module.optimizer_zero_grad(trainer.current_epoch, batch.index, optimizer)
@@ -186,7 +186,7 @@ class LightningLearner(Learner):
             module.backward(scaled)
             module.on_after_backward()
             total = loss.detach() if total is None else total + loss.detach()
-            if turn == self.accumulate:
+            if turn == self.accumulate_steps:
                 self.scaler.unscale_(optimizer)
                 module.on_before_optimizer_step(optimizer)
                 module.configure_gradient_clipping(

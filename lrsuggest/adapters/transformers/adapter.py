@@ -88,7 +88,7 @@ def borrowed(
             learner.batches = Batches(trainer, loader)
             if valid is None and sets[1] is not None and not isinstance(sets[1], dict):
                 learner.valid = trainer.get_eval_dataloader()
-            learner.train_steps = _steps_to_come(trainer, loader)
+            learner.total_steps = _steps_to_come(trainer, loader)
             args, size = trainer.args, getattr(batches, "batch_size", None)
             if batches is None:
                 size = args.train_batch_size

@@ -87,7 +87,7 @@ class TrainersLearner(Learner):
         super().__init__(
             trainer.model, None, batches, optimizer, valid=valid, forward=self._loss,
             precision="fp16" if scaled else "bf16" if accelerator.native_amp else "fp32",
-            clip_norm=trainer.args.max_grad_norm or None,
+            max_grad_norm=trainer.args.max_grad_norm or None,
         )  # fmt: skip
         self.trainer = trainer
         self.callbacks: tuple[Any, ...] = ()  # those of a training, which a sweep leaves out

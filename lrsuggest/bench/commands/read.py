@@ -27,14 +27,17 @@ def print_reading(console: Console, args: argparse.Namespace) -> None:
     Raises:
         UserError: the file holds no curve, a name is unknown, or the page cannot be written.
     """
+    from lrsuggest.curves.arguments import whole
     from lrsuggest.curves.curve import Curve
     from lrsuggest.suggest import suggest_lr
 
+    if args.train_steps is not None:
+        whole("--train-steps", args.train_steps, 1)
     suggestion = suggest_lr(
         Curve.from_csv(args.curve, smoothed=args.smoothed),
         optimizer=args.optimizer,
         stage=args.stage,
-        train_steps=args.train_steps,
+        total_steps=args.train_steps,
         schedule=args.schedule,
     )
     console.print(str(suggestion), highlight=False, markup=False)

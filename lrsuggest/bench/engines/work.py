@@ -192,7 +192,7 @@ def run(order: Order) -> Record:
         result = _ended(learner.evaluate())
     elif job.kind == "sweep":
         curve = lr_find(
-            learner, start=job.rates[0], end=job.rates[1], steps=job.steps, seed=job.seed
+            learner, start_lr=job.rates[0], end_lr=job.rates[1], num_iter=job.steps, seed=job.seed
         )
         start = _start(job, prepared) if job.seed == 0 else None
         result = Result("ok", start=start, curve=RecordedCurve.of(curve))

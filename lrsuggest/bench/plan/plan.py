@@ -14,7 +14,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.files import atomic
 from lrsuggest.tasks.data.catalog import Dataset
 from lrsuggest.tasks.lesson import LessonStage
-from lrsuggest.vocabulary import Precision, Schedule
+from lrsuggest.vocabulary import Precision, Schedule, Stage
 
 Pilot = Literal["hand-picked", "suggested"]
 
@@ -37,14 +37,14 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     dataset: Dataset
-    stage: str
+    stage: Stage
     size: tuple[int, ...]
     batch: int
     steps: int
     jobs: tuple[Job, ...]
     prepared: str
     sweep: Sweep
-    schedule: str = "one_cycle"
+    schedule: Schedule = "one_cycle"
     held_out: bool = False
     refine: Refine | None = None
     slices: tuple[float, ...] = ()

@@ -81,7 +81,7 @@ def known(found: Landmarks, context: Context) -> dict[str, float]:
         "rising": found.rising,
         "blow_up": found.blow_up,
         "clarity": found.clarity,
-        "steps": math.log10((context.train_steps or STEPS) / STEPS),
+        "steps": math.log10((context.total_steps or STEPS) / STEPS),
         "sgd": math.nan if context.optimizer is None else float(context.optimizer == "sgd"),
         "frozen": float(context.stage == "frozen"),
         "pretrained": float(context.stage in ("unfrozen", "finetune")),

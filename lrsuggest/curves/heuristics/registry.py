@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from lrsuggest.curves.arguments import number, one_of, shown, whole
 from lrsuggest.curves.curve import Curve
+from lrsuggest.deprecated import CONTEXT, current, renamed_fields
 from lrsuggest.errors import LrsuggestWarning, UserError
-from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES
+from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES, Optimizer, Schedule, Stage
 
 FEWEST_POINTS = 10
 
@@ -39,6 +40,7 @@ class Abstention:
     reason: Reason
 
 
+@renamed_fields(CONTEXT)
 @dataclass(frozen=True)
 class Context:
     """What is known beside the curve; each may be None.
@@ -47,7 +49,7 @@ class Context:
         optimizer: "adamw", "adam" or "sgd".
         stage: "frozen" (head only), "unfrozen" (after a frozen stage), "finetune" (pretrained,
             all trainable from the start) or "scratch".
-        train_steps: optimizer steps planned for the training run.
+        total_steps: optimizer steps planned for the training run.
         batch_size: examples per optimizer step.
         schedule: "one_cycle" or "constant".
 
@@ -55,11 +57,11 @@ class Context:
         UserError: a name is unknown or a count is not positive.
     """
 
-    optimizer: str | None = None
-    stage: str | None = None
-    train_steps: int | None = None
+    optimizer: Optimizer | None = None
+    stage: Stage | None = None
+    total_steps: int | None = None
     batch_size: int | None = None
-    schedule: str | None = None
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -69,9 +71,13 @@ class Context:
         ):
             if value is not None:
                 one_of(name, value, known)
-        for name, count in (("train_steps", self.train_steps), ("batch_size", self.batch_size)):
+        for name, count in (("total_steps", self.total_steps), ("batch_size", self.batch_size)):
             if count is not None:
                 whole(name, count, 1, or_none=True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a copy's or a pickle's, by the names of earlier versions too."""
+        vars(self).update(current(state, CONTEXT))
 
 
 Read = Callable[[Curve, Context], float | Abstention]

@@ -22,6 +22,7 @@ from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import PEOPLES_CONSTANT
 from lrsuggest.resources import shipped
+from lrsuggest.vocabulary import Stage
 
 CONSTANT = "constant, leave one author out"
 STAGE_CONSTANT = "constant per stage, leave one author out"
@@ -32,7 +33,7 @@ RESAMPLES = 4000
 FIRST_TENTH = 11  # of the 100 points of a curve: 10 steps of the 95 that fastai 2 draws
 
 # "custom" and "partial" tell too little of what was trained.
-_STAGE_TOLD = {"frozen": "frozen", "unfrozen": "unfrozen", "scratch": "scratch"}
+_STAGE_TOLD: dict[str, Stage] = {"frozen": "frozen", "unfrozen": "unfrozen", "scratch": "scratch"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,9 +51,10 @@ def parts(model: object, loss_fn: object, forward: object, optimizer: object) ->
             made = f"make one, {function.__name__}()"
             raise UserError(f"{name} is the class {function.__name__}, not a loss: {made}")
         if function is not None and not callable(function):
+            by_name = ": without a loss_fn give the rest by name, batches=..., optimizer=..."
             raise UserError(
                 f"{name} must be a function, such as torch.nn.functional.cross_entropy; got "
-                f"{shown(function)}"
+                f"{shown(function)}{by_name if function is loss_fn and forward is not None else ''}"
             )
     _optimizer(optimizer)
 
@@ -143,8 +144,8 @@ def initialized(model: nn.Module) -> None:
         )
 
 
-def metrics(given: Any) -> None:
-    """Refuse what are no metrics by name.
+def metrics(given: Any, forward: object) -> None:
+    """Refuse what are no metrics by name, or need what `forward` does not give.
 
     Raises:
         UserError: they are not.
@@ -164,6 +165,11 @@ def metrics(given: Any) -> None:
                 f"the metric {shown(name)} must be a function of output and target, or one of "
                 f"torchmetrics'; got {shown(each)}{mend}"
             )
+    if forward is not None and given:
+        raise UserError(
+            f"metrics ({', '.join(given)}) need an output and a target, which forward does "
+            "not give; leave one of the two out"
+        )
 
 
 def batches(name: str, data: object) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from lrsuggest.training.inspection.bytecode import code_of, names_in, plain, sets_rate, steps_of
 from lrsuggest.training.restore.attributes import attribute, own
+from lrsuggest.vocabulary import Optimizer
 
 # Ways to compute one and the same update, which stand in many a class's name.
 _SAME_UPDATE = re.compile(
@@ -49,7 +50,7 @@ class Kind:
         unrecorded: what it is called where no recorded task trained with its like, else None.
     """
 
-    name: str | None
+    name: Optimizer | None
     unrecorded: str | None = None
 
 
@@ -110,7 +111,7 @@ def _class_of(optimizer: Any) -> Kind:
             if _steps_otherwise(kind):
                 break
             continue
-        name = said[1]
+        name = cast(Optimizer, said[1])
         groups = [dict(group) for group in optimizer.param_groups]
         if name == "adam" and any(
             group.get("decoupled_weight_decay") or attribute(optimizer, "adam_w_mode")
