@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from lrsuggest import UserError, suggest_lr
-from lrsuggest.private import Private
-from lrsuggest.training.restore.private import TORCH
+from lrsuggest.training.restore.private import TORCH, Private
 
 # The frameworks' own warnings about each other.
 THEIRS = pytest.mark.filterwarnings("ignore")

@@ -1,5 +1,5 @@
 """What is used of fastai beside what its documentation tells a user to call."""
 
-from lrsuggest.private import Private
+from lrsuggest.training.restore.private import Private
 
 FASTAI = Private("fastai", "2.8.12", held=("cbs", "create_opt", "dls", "one_batch", "opt_func"))

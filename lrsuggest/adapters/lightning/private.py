@@ -1,6 +1,6 @@
 """What is used of Lightning that Lightning does not promise to keep, or may move."""
 
-from lrsuggest.private import Private
+from lrsuggest.training.restore.private import Private
 
 LIGHTNING = Private(
     "Lightning",

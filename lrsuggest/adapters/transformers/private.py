@@ -1,6 +1,6 @@
 """What is used of transformers and accelerate beside what their documentation tells to call."""
 
-from lrsuggest.private import Private
+from lrsuggest.training.restore.private import Private
 
 TRANSFORMERS = Private(
     "transformers",
