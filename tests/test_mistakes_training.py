@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import make_learner
-from test_mistakes import refused
+from refusals import refused
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 

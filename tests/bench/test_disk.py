@@ -1,12 +1,11 @@
 """A disk that fails, wherever a run meets it: said in a sentence, and nothing lost."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
+from bench_helpers import fails, job
 from rich.progress import Progress
-from test_suite import job
 
 from lrsuggest.bench.jobs.lock import driving
 from lrsuggest.bench.jobs.record import Provenance, Record, Result
@@ -18,15 +17,6 @@ from lrsuggest.files import intact
 from lrsuggest.tasks.data.catalog import dataset
 
 NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
-
-
-def fails(fault):
-    """A call that fails as the system's would."""
-
-    def fail(*args, **settings):
-        raise OSError(fault, os.strerror(fault))
-
-    return fail
 
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.EACCES, errno.ESTALE], ids=errno.errorcode.get)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bench_helpers import fails, job
 from hypothesis import given
 from hypothesis import strategies as st
-from test_disk import fails
-from test_suite import job
 
 from lrsuggest.bench.jobs.record import (
     DamagedError,

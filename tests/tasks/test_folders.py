@@ -1,12 +1,10 @@
 """Real photographs and membranes where they are at hand, and files in the same layouts."""
 
-import io
-
 import numpy as np
 import pytest
 from helpers import damage, need, write_tgz
 from PIL import Image
-from test_walk import picture
+from task_files import picture, png
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, pixels
@@ -41,15 +39,6 @@ def test_sorted_images_are_read_whole(
     assert len(np.unique(data.inputs.reshape(len(data.inputs), -1), axis=0)) > 0.99 * (
         train + valid
     )
-
-
-def png(value, mode="RGB"):
-    """A noisy picture of about that grey."""
-    noise = np.random.default_rng(value).integers(-9, 9, (12, 12, 3))
-    file = io.BytesIO()
-    picture = np.clip(value + noise, 0, 255).astype(np.uint8)
-    Image.fromarray(picture).convert(mode).save(file, "png")
-    return file.getvalue()
 
 
 FILES = {

@@ -7,11 +7,7 @@ import pandas as pd
 import pytest
 from helpers import need
 from PIL import Image
-from test_cells import ask, diamonds, write
-from test_folders import png
-from test_lists import same
-from test_pictures import encoded
-from test_walk import classes, quietly
+from task_files import ask, classes, diamonds, encoded, png, quietly, same, write
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
