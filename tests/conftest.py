@@ -37,6 +37,12 @@ def data_root() -> Path:
 
 
 @pytest.fixture
+def examples(request) -> int:
+    """How many curves a law is tried on: in the quick half a tenth of them."""
+    return 20 if "not slow" in request.config.option.markexpr else 200
+
+
+@pytest.fixture
 def one_thread():
     """On layers this small, threads only stand in each other's way."""
     threads = torch.get_num_threads()

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("reading", SHAPES, ids=lambda r: r.name)
-def test_ours_keep_every_law(reading, law):
-    check_law(law, reading)
+def test_ours_keep_every_law(reading, law, examples):
+    check_law(law, reading, examples=examples)
 
 
 def test_the_contract_test_finds_who_breaks_a_law():

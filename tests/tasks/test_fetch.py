@@ -283,6 +283,7 @@ def _child(wanted, said):
     said.put(fetch(wanted, say=said.put))
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_fetches_and_one_waits(server, tmp_path):
     wanted = offer(server, tmp_path, GOOD)
     server.gate.clear()  # no answer before the second process is there

@@ -17,6 +17,7 @@ def quietly(done, of):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "where", "size", "channels", "train", "valid", "classes"),
     [
@@ -109,6 +110,7 @@ def quarters_back(parts):
     return np.concatenate([top, bottom], -2)
 
 
+@pytest.mark.slow
 def test_membranes_are_cut_into_quarters_of_the_whole(data_root):
     folder = need(data_root, "isbi_membrane")
     data = read_isbi(folder, (64, 64))

@@ -56,6 +56,7 @@ def test_a_mask_that_does_not_tell_its_class_is_refused(tmp_path, image, says):
         open_binary(tmp_path / "a", encoded(image))
 
 
+@pytest.mark.slow
 def test_isbi_s_masks_read_alike_as_bits(data_root, tmp_path):
     folder = tmp_path / "isbi"
     for part in ("image", "label"):
