@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import LENGTHS, Seen
 from lrsuggest.curves.heuristics.consensus import RULE
-from lrsuggest.curves.heuristics.registry import Context, Reason
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.deprecated import ANSWER, renamed_fields
 from lrsuggest.errors import NoSuggestion
 from lrsuggest.vocabulary import Schedule, Stage
@@ -62,7 +63,8 @@ class Answer:
         candidates: every reading but the constants by name; those that abstained are left out.
         reliable: whether nothing speaks against the rate, of what was measured and of what is known
             of the training.
-        reasons: sentences on what does, or on why there is no rate.
+        reasons: sentences on what does, or on why there is no rate; each one's `reason` is the
+            member of `lrsuggest.Reason` that it is of.
         curve: what was read; of several sweeps, their pool.
         heuristic: the name of the reading that gave `lr`, or, with probes, their first rate.
         context: what was known beside the curve.
@@ -229,7 +231,7 @@ def _otherwise(found: Answer) -> str:
     if found.fallback is not None:
         return f"float() gives your fallback, {rate(found.fallback)}."
     said = "float() raises an error unless you give fallback=... to go on with a rate of your own"
-    if Reason.RISING.value in found.reasons:  # then what is usual may well be too high
+    if Reason.RISING in found.reasons:  # then what is usual may well be too high
         return f"{said}."
     return f"{said}; usual without a curve: {USUAL}."
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lrsuggest.curves.answer import Cost
+from lrsuggest.curves.heuristics.reasons import Reason, Said
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import UserError
@@ -222,13 +223,13 @@ def _without_metrics(learner: Learner) -> Iterator[None]:
         learner.metrics = metrics
 
 
-def _doubts(lr: float | None, trials: Trials, low: float, high: float) -> list[str]:
+def _doubts(lr: float | None, trials: Trials, low: float, high: float) -> list[Said]:
     """Say what about the probes speaks against the rate."""
     rates = [rate for rate, _ in trials]
     if lr is None:
-        return [f"Every probe, {min(rates):.1e} to {max(rates):.1e}, diverged: try lower rates."]
+        return [Reason.PROBES_DIVERGED.said(low=min(rates), high=max(rates))]
     best = min((value, rate) for rate, value in trials if math.isfinite(value))[1]
     edge = min(abs(math.log10(best / low)), abs(math.log10(best / high)))
     if len(trials) > 1 and best in (min(rates), max(rates)) and edge < APART_DECADES:
-        return [f"The best probe, {best:.1e}, is at the interval's end: the best may lie beyond."]
+        return [Reason.PROBES_AT_THE_END.said(best=best)]
     return []

@@ -9,7 +9,8 @@ from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.all import HEURISTICS, read_all
-from lrsuggest.curves.heuristics.registry import Context, Reason, heuristic
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Context, heuristic
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.testing import LAWS, check_heuristic, check_law
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import FEWEST_POINTS, Abstention, Reason
+from lrsuggest.curves.heuristics.reasons import FEWEST_POINTS, Reason
+from lrsuggest.curves.heuristics.registry import Abstention
 from lrsuggest.curves.smoothing import noise, smooth
 
 _DONE = 0.9  # share of the fall after which little is left to gain

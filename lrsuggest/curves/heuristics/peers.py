@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason, heuristic
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context, heuristic
 
 Singles = NDArray[np.float32]
 _UNDEFINED = Abstention(Reason.UNDEFINED)

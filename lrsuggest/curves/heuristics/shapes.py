@@ -11,13 +11,8 @@ import numpy as np
 
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import (
-    FEWEST_POINTS,
-    Abstention,
-    Context,
-    Reason,
-    heuristic,
-)
+from lrsuggest.curves.heuristics.reasons import FEWEST_POINTS, Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context, heuristic
 from lrsuggest.curves.smoothing import Method, noise, slope, smooth, usable, window
 
 
