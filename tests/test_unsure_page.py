@@ -78,7 +78,7 @@ def test_the_consensus_abstains_for_the_first_four(reason, loss):
     assert reason.value in BOLD[:4]
 
 
-def test_the_others_are_doubts_or_other_readings():
+def test_the_others_are_doubts_or_other_heuristics():
     rng = np.random.default_rng(0)
     noisy = suggest_lr(Curve(LR, 1 + rng.normal(0, 0.1, 100)))
     assert noisy.lr is not None

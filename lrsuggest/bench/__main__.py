@@ -148,9 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         _check_filled(args)
         if args.command == "read":
-            from lrsuggest.bench.commands.read import print_reading
+            from lrsuggest.bench.commands.read import print_suggestion
 
-            print_reading(console, args)
+            print_suggestion(console, args)
             return 0
         if args.command == "doctor":
             return _doctor(args, console)

@@ -63,8 +63,8 @@ def doubts(
         curve: what was read.
         context: what is known beside it.
         seen: what the learner shows.
-        everything: each reading's answer, by name.
-        picks: the followed reading's, of each of several sweeps alone, None where it abstains.
+        everything: each heuristic's answer, by name.
+        picks: the followed heuristic's, of each of several sweeps alone, None where it abstains.
     """
     return [
         *_of_the_curve(curve, everything),

@@ -161,7 +161,7 @@ class Suggestion(Answer):
     def to_html(
         self, path: str | Path, *, title: str = "Suggested learning rate", date: object = None
     ) -> None:
-        """Write one offline page: the three lines, the curve, every reading, the numbers.
+        """Write one offline page: the three lines, the curve, every heuristic, the numbers.
 
         The same suggestion gives the same bytes.
 
@@ -222,7 +222,7 @@ def suggest(
     Args:
         curve: what to read.
         context: what is known beside it.
-        heuristic: the reading to follow.
+        heuristic: the heuristic to follow.
         fallback: what `float` of an abstention is to give.
         sweeps: the range tests that `curve` was pooled from, each read alone for the spread.
         seen: what a learner shows of itself.

@@ -150,7 +150,7 @@ def probe(
     They train as the suggestion is meant: one cycle, or at a rate that stays if its `schedule` is
     "constant", with the optimizer's own momentum.
 
-    The first runs try the suggestion's own rate, then the other readings' within its interval; a
+    The first runs try the suggestion's own rate, then the other heuristics' within its interval; a
     sampler places the rest (see `choose`). A run that diverges is the worst there is, never an
     error. The best rate of a short run need not be that of a long one, so the curve's interval
     bounds the probes, and the consensus goes halfway to meet theirs (see `settle`); where the best
@@ -182,7 +182,7 @@ def probe(
     shorter = max(1.0, (total_steps or steps) / steps)
     lr = believed
     if believed is not None:
-        # Any other reading was asked for by name, and nothing says how far to trust it.
+        # Any other heuristic was asked for by name, and nothing says how far to trust it.
         lr = settle(
             suggestion.lr, believed, trials, shorter, by_halves=suggestion.heuristic == "consensus"
         )

@@ -14,11 +14,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", help="frozen (head only), unfrozen, finetune or scratch")
     parser.add_argument("--train-steps", type=int, metavar="N", help="planned optimizer steps")
     parser.add_argument("--schedule", help="one_cycle (the default) or constant")
-    parser.add_argument("--html", metavar="FILE", help="write an offline page with every reading")
+    parser.add_argument("--html", metavar="FILE", help="write an offline page with every heuristic")
 
 
-def print_reading(console: Console, args: argparse.Namespace) -> None:
-    """Print a suggestion's three lines and every reading's rate.
+def print_suggestion(console: Console, args: argparse.Namespace) -> None:
+    """Print a suggestion's three lines and every heuristic's rate.
 
     Args:
         console: where to.

@@ -1,7 +1,7 @@
-"""Landmarks of a range test: places on the curve that no single reading owns.
+"""Landmarks of a range test: places on the curve that no single heuristic owns.
 
 All are rates, none depends on the loss's scale or offset, and each is taken from a Gaussian
-smoothing on log rate, which does not lag. Unlike the readings in shapes.py they are given even
+smoothing on log rate, which does not lag. Unlike the heuristics in shapes.py they are given even
 where noise hides much of the descent; how far it does is told beside them.
 """
 

@@ -20,7 +20,7 @@ from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES, Optimizer, Sched
 
 @dataclass(frozen=True)
 class Abstention:
-    """A reading's answer where the curve supports no rate."""
+    """A heuristic's answer where the curve supports no rate."""
 
     reason: Reason
 
@@ -77,7 +77,7 @@ RESERVED = (
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A reading with its name and source.
+    """A heuristic with its name and source.
 
     Attributes:
         name: how tables call it.
@@ -166,5 +166,5 @@ def _anew(old: Read, new: Read) -> bool:
 
 
 def is_rate(pick: float | Abstention) -> bool:
-    """Say whether a reading gave a usable rate."""
+    """Say whether a heuristic gave a usable rate."""
     return not isinstance(pick, Abstention) and math.isfinite(pick) and pick > 0
