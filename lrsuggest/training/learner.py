@@ -14,6 +14,7 @@ from lrsuggest.training import evaluation
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.inspection import checks, detection, methods, misfits
+from lrsuggest.training.inspection.pretraining import pretrained
 from lrsuggest.vocabulary import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -127,8 +128,15 @@ class Learner:
 
     @property
     def detected_stage(self) -> str | None:
-        """Return "frozen" where all but the last weight layers are held, else None."""
-        return "frozen" if self.layers.head_only else None
+        """Return what is seen of the stage.
+
+        "frozen" where all but the last weight layers are held, "finetune" where layers train that
+        were trained before this training began, else None.
+        """
+        if self.layers.head_only:
+            return "frozen"
+        grouped = (p for group in self.grouped() for p in group)
+        return "finetune" if not self.continued and pretrained(self.model, grouped) else None
 
     @property
     def continued(self) -> bool | None:

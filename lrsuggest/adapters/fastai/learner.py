@@ -128,7 +128,8 @@ class FastaiLearner(Learner):
     @property
     def detected_stage(self) -> str | None:
         """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
-        return super().detected_stage or ("unfrozen" if self._unfrozen else None)
+        found = super().detected_stage
+        return "unfrozen" if self._unfrozen and found != "frozen" else found
 
     @property
     def continued(self) -> bool | None:

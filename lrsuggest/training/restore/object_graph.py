@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from lrsuggest.training.restore.hooks import hooks_of
+
 MOST_ITEMS = 10_000  # a longer container is met, but not what its items hold
 _MOST_ITEMS_IN_ALL = 100_000  # of the containers in data and in what functions lead to
 
@@ -142,8 +144,7 @@ def items(value: Any) -> list[Any]:
 def _held(value: Any) -> list[Any]:
     """Return what an object leads to that is no container."""
     if is_a(value, Tensor):
-        hooks = [value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)]
-        return [value.grad if value.is_leaf else None, *hooks, *_attributes(value)]
+        return [value.grad if value.is_leaf else None, *hooks_of(value), *_attributes(value)]
     if is_a(value, np.ndarray):
         return list(value.flat) if value.dtype == object and value.size <= MOST_ITEMS else []
     if is_a(value, types.FunctionType):
