@@ -130,13 +130,16 @@ class Learner:
     def detected_stage(self) -> str | None:
         """Return what is seen of the stage.
 
-        "frozen" where all but the last weight layers are held, "finetune" where layers train that
-        were trained before this training began, else None.
+        "frozen" where all but the last weight layers are held, "finetune" where nearly all train
+        (no adapters beside held ones) that were trained before this training began, else None.
         """
-        if self.layers.head_only:
+        layers = self.layers
+        if layers.head_only:
             return "frozen"
+        if self.continued or 4 * layers.held >= layers.all:
+            return None
         grouped = (p for group in self.grouped() for p in group)
-        return "finetune" if not self.continued and pretrained(self.model, grouped) else None
+        return "finetune" if pretrained(self.model, grouped) else None
 
     @property
     def continued(self) -> bool | None:

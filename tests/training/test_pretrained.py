@@ -103,6 +103,28 @@ def test_what_new_models_draw_tells_nothing():
     assert not known(torchvision.models.mobilenet_v3_small())
 
 
+class Adapted(nn.Module):
+    """A held layer with two small ones that train beside it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.base = layer.requires_grad_(False)
+        self.lora_a = nn.Linear(layer.in_features, 2, bias=False)
+        self.lora_b = nn.Linear(2, layer.out_features, bias=False)
+
+    def forward(self, x):
+        return self.base(x) + self.lora_b(self.lora_a(x))
+
+
+def test_adapters_beside_a_held_body_are_no_finetuning():
+    model = trained().model
+    assert asked(model, (4,)).detected_stage == "finetune"
+    model[0], model[3] = Adapted(model[0]), Adapted(model[3])
+    ours = asked(model, (4,))
+    assert ours.detected_stage is None
+    assert (ours.layers.held, ours.layers.all) == (2, 6)  # which is a doubt of its own
+
+
 def test_a_training_in_its_middle_keeps_its_stage():
     found = suggest_lr(trained(), seed=0)
     assert found.stage is None
