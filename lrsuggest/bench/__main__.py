@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lrsuggest.errors import UserError, printable
 from lrsuggest.extras import BENCH, need
@@ -42,6 +42,11 @@ is off), 2 a mistake in what was asked for
 
 
 _WIDE = 220
+_SHARED = ("data", "out", "workers", "scheduler", "device")
+_USED = {  # of those, by the commands that can use but some
+    "report": {"out"}, "export": {"out"}, "score": {"out"}, "list": {"data"}, "fetch": {"data"},
+    "doctor": {"data", "out"}, "read": set(),
+}  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,32 +54,30 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see python -m lrsuggest.bench --help")
 
 
+def _shared(command: str | None = None) -> _Parser:
+    """Return the options that may stand before or after a command; its help shows what it uses."""
+    shared = _Parser(add_help=False)
+    absent = argparse.SUPPRESS  # so that none stands for what was said on the other side
+
+    def add(name: str, what: str, **settings: Any) -> None:
+        shown = what if name in _USED.get(command or "run", _SHARED) else absent
+        shared.add_argument(f"--{name}", default=absent, help=shown, **settings)
+
+    add("data", "folder that holds camvid11/, face_landmarks/ … (default: $LRSUGGEST_DATA, else "
+        "none)", metavar="DIR")  # fmt: skip
+    add("out", "folder for records/ and report.html (default: reports/SUITE)", metavar="DIR")
+    add("workers", "runs at a time (default: one per core, one on a GPU)", metavar="N", type=int)
+    add("scheduler", "do the runs on a dask cluster instead (tcp://HOST:8786; see docs/cluster.md)",
+        metavar="ADDRESS")  # fmt: skip
+    add("device", "where to train (default: cpu)", choices=["cpu", "cuda"])
+    return shared
+
+
 def _parser() -> argparse.ArgumentParser:
     from lrsuggest.bench.commands.read import add_options
 
-    shared = _Parser(add_help=False)
-    absent = argparse.SUPPRESS  # so that an option may stand before or after the command
-    shared.add_argument(
-        "--data", metavar="DIR", default=absent,
-        help="folder that holds camvid11/, face_landmarks/ … (default: $LRSUGGEST_DATA, else none)",
-    )  # fmt: skip
-    shared.add_argument(
-        "--out", metavar="DIR", default=absent,
-        help="folder for records/ and report.html (default: reports/SUITE)",
-    )  # fmt: skip
-    shared.add_argument(
-        "--workers", type=int, metavar="N", default=absent,
-        help="runs at a time (default: one per core, one on a GPU)",
-    )  # fmt: skip
-    shared.add_argument(
-        "--scheduler", metavar="ADDRESS", default=absent,
-        help="do the runs on a dask cluster instead (tcp://HOST:8786; see docs/cluster.md)",
-    )  # fmt: skip
-    shared.add_argument(
-        "--device", choices=["cpu", "cuda"], default=absent, help="where to train (default: cpu)"
-    )
     parser = _Parser(
-        prog="python -m lrsuggest.bench", description=_ABOUT, epilog=_EXAMPLES, parents=[shared],
+        prog="python -m lrsuggest.bench", description=_ABOUT, epilog=_EXAMPLES, parents=[_shared()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", metavar="command")
@@ -87,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
             "write the records as tables: tasks.csv, sweeps.csv, runs.csv, and those of lessons",
         ),
     ):
-        each = commands.add_parser(name, help=text, description=text, parents=[shared])
+        each = commands.add_parser(name, help=text, description=text, parents=[_shared(name)])
         named = f"{suite}; or a folder of exported tables" if name == "report" else suite
         each.add_argument("suite", nargs="?", help=named)
         if name == "report":
@@ -101,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--to", metavar="DIR", required=True, help="folder for the tables; those in it go",
             )  # fmt: skip
     text = "judge every heuristic, and your own, on the recorded tables; nothing is trained"
-    each = commands.add_parser("score", help=text, description=text, parents=[shared])
+    each = commands.add_parser("score", help=text, description=text, parents=[_shared("score")])
     each.add_argument(
         "files", nargs="*", metavar="MY_HEURISTIC.py",
         help="files that register heuristics; or a suite, an output folder or a folder of exported "
@@ -115,13 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     each.add_argument("--csv", metavar="FILE", help="write the contest, a row per pick, to a file")
     text = "suites, datasets, which of them are at hand, and heuristics; or all about a dataset"
-    each = commands.add_parser("list", help=text, description=text, parents=[shared])
+    each = commands.add_parser("list", help=text, description=text, parents=[_shared("list")])
     each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
     text = "download datasets, verify and unpack them; without a name, say which and how large"
-    each = commands.add_parser("fetch", help=text, description=text, parents=[shared])
+    each = commands.add_parser("fetch", help=text, description=text, parents=[_shared("fetch")])
     each.add_argument("names", nargs="*", metavar="NAME", help="a dataset of datasets.toml")
     text = "versions, devices, threads, number formats, data and folders here, and what to mend"
-    commands.add_parser("doctor", help=text, description=text, parents=[shared])
+    commands.add_parser("doctor", help=text, description=text, parents=[_shared("doctor")])
     text = "suggest a rate from a recorded curve; what the curve cannot show is said beside it"
     add_options(commands.add_parser("read", help=text, description=text))
     return parser
@@ -147,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser().parse_args(argv)
         _check_filled(args)
+        _check_used(args)
         if args.command == "read":
             from lrsuggest.bench.commands.read import print_suggestion
 
@@ -199,6 +203,19 @@ def _check_filled(args: argparse.Namespace) -> None:
             isinstance(each, str) and not each.strip() for each in words
         ):
             raise UserError(f"{name} is empty (''); write out what is meant, or leave it out")
+
+
+def _check_used(args: argparse.Namespace) -> None:
+    """Refuse an option that a command cannot use, before it or behind it.
+
+    Raises:
+        UserError: there is one; an empty --data is none.
+    """
+    for name in _SHARED:
+        given = getattr(args, name, None)
+        wanted = given is not None and (name, given) != ("data", "")
+        if wanted and name not in _USED.get(args.command, _SHARED):
+            raise UserError(f"{args.command} cannot use --{name} {given}; leave it out")
 
 
 def _score(args: argparse.Namespace, console: "Console") -> int:
