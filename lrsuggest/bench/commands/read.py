@@ -17,12 +17,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write an offline page with every heuristic")
 
 
-def print_suggestion(console: Console, args: argparse.Namespace) -> None:
-    """Print a suggestion's three lines and every heuristic's rate.
+def read(args: argparse.Namespace, console: Console) -> int:
+    """Print a suggestion's three lines and every heuristic's rate; returns 0.
 
     Args:
-        console: where to.
         args: what `add_options` asked for.
+        console: where to.
 
     Raises:
         UserError: the file holds no curve, a name is unknown, or the page cannot be written.
@@ -46,3 +46,4 @@ def print_suggestion(console: Console, args: argparse.Namespace) -> None:
     if args.html:
         suggestion.to_html(args.html, title=Path(args.curve).name)
         console.print(f"page: {args.html}", highlight=False, markup=False)
+    return 0

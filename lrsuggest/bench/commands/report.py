@@ -17,7 +17,7 @@ from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.bench.tables import Collected, to_tables
 from lrsuggest.decoding import decode, read_bytes
-from lrsuggest.errors import UserError
+from lrsuggest.errors import UserError, printable
 from lrsuggest.evidence.lessons import TEST, LessonEvidence, autopilot
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.tables import Tables
@@ -137,19 +137,20 @@ def compare(before: Evidence, after: Evidence, command: str, path: Path, console
     _put(render_comparison(found, command), path, console)
 
 
-def report(args: argparse.Namespace, command: str, console: Console) -> int:
+def report(args: argparse.Namespace, words: Sequence[str], console: Console) -> int:
     """Write a comparison, or the report of an output folder or of exported tables.
 
     Args:
         args: suite (a suite's name, an output folder or a folder of tables), compare (two folders,
             or None) and out.
-        command: what was asked for, in words.
+        words: the command's arguments, for the page.
         console: where to say what was written.
 
     Returns:
         1 where a planned run has no result, else 0.
     """
     out = getattr(args, "out", None)
+    command = f"python -m lrsuggest.bench {printable(' '.join(words))}"
     if args.compare:
         if args.suite is not None:
             raise UserError(
