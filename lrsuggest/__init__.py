@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lrsuggest.curves.curve import Curve
     from lrsuggest.curves.heuristics.all import HEURISTICS
-    from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason, heuristic
+    from lrsuggest.curves.heuristics.reasons import Reason
+    from lrsuggest.curves.heuristics.registry import Abstention, Context, heuristic
     from lrsuggest.curves.suggestion import Suggestion
     from lrsuggest.earlier import apply as apply
     from lrsuggest.earlier import to_optuna as to_optuna
@@ -32,7 +33,7 @@ _HOMES = {
     "NoSuggestion": "lrsuggest.errors",
     "Probes": "lrsuggest.training.settings",
     "RangeTest": "lrsuggest.training.settings",
-    "Reason": "lrsuggest.curves.heuristics.registry",
+    "Reason": "lrsuggest.curves.heuristics.reasons",
     "Suggestion": "lrsuggest.curves.suggestion",
     "UserError": "lrsuggest.errors",
     "fit_one_cycle": "lrsuggest.training.one_cycle",

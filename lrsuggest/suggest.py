@@ -75,7 +75,7 @@ def suggest_lr(
         fallback: the rate `float(suggestion)` gives when the curve supports none.
         heuristic: the heuristic to follow, a name in `lrsuggest.HEURISTICS`.
         sweep: how to sweep, such as `RangeTest(end_lr=1.0, repeats=3)`.
-        probes: short runs of that schedule after the sweeps, which try the readings' rates and
+        probes: short runs of that schedule after the sweeps, which try the heuristics' rates and
             rates between them, judged on `learner.valid` if there is one: how many, or
             `Probes(number, steps)`.
         seed: seed of data order and dropout in sweeps and probes; None goes on from the present

@@ -1,4 +1,4 @@
-"""A contract test for anyone's heuristic: the laws a reading of a curve should keep.
+"""A contract test for anyone's heuristic: the laws a heuristic of a curve should keep.
 
     from lrsuggest.testing import check_heuristic
     def test_mine():

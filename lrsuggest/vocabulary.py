@@ -1,4 +1,4 @@
-"""The names that people and files use: optimizers, stages, schedules and number formats."""
+"""The names that people and files use: optimizers, stages, schedules, number formats, tasks."""
 
 from typing import Literal, get_args
 
@@ -9,7 +9,14 @@ Stage = Literal["frozen", "unfrozen", "finetune", "scratch"]
 Schedule = Literal["one_cycle", "constant"]
 # fp32; or the forward pass under autocast in bf16 or fp16, the latter with a gradient scaler.
 Precision = Literal["fp32", "bf16", "fp16"]
+# What a task is.
+Kind = Literal[
+    "classification", "segmentation", "points", "regression", "language",
+    # no task is made of these yet
+    "multi-label", "detection", "translation", "generation",
+]  # fmt: skip
 
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 STAGES: tuple[Stage, ...] = get_args(Stage)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -96,7 +96,7 @@ def test_their_constant_is_chosen_on_the_evidence_alone(tasks):
 def test_an_abstention_falls_back_on_that_constant(tasks):
     table = contested(tasks)
     fallen = table[table.abstained]
-    assert len(fallen), "some reading abstains somewhere"
+    assert len(fallen), "some heuristic abstains somewhere"
     constant = table[table.contestant == OUT_OF_FOLD].set_index("task").regret
     assert fallen.regret.tolist() == constant[fallen.task].tolist()
 

@@ -9,7 +9,7 @@ import pytest
 from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.evidence import tables
 from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, autopilot, branches
-from lrsuggest.evidence.paired import Verdict
+from lrsuggest.evidence.paired import Outcome
 from lrsuggest.evidence.tables import load_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def test_camvid_and_faces_were_trained_whole_by_both_pilots(lessons):
     by_name = {each.name: each for each in lessons}
     for name in ("camvid11", "faces"):
         flown = autopilot(by_name[name])
-        assert Verdict.MISSING not in {each.verdict for each in flown.against}
+        assert Outcome.MISSING not in {each.outcome for each in flown.against}
         assert (flown.our_n >= 3).all()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import lrsuggest
 from lrsuggest import Curve, suggest_lr
-from lrsuggest.bench.__main__ import _parser
+from lrsuggest.bench.commands.options import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,4 +68,4 @@ def test_commands_can_be_given(path):
     for line in re.findall(r"python -m lrsuggest\.bench([^`\n]*)", text):
         words = shlex.split(line, comments=True)
         if "--help" not in words:
-            _parser().parse_args([word for word in words if word != "&&"])
+            parser().parse_args([word for word in words if word != "&&"])

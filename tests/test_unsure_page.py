@@ -1,6 +1,9 @@
 """The page of reasons has every sentence that the code can give, and no other."""
 
 import ast
+import copy
+import json
+import pickle
 import re
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from helpers import sweep_like
 from lrsuggest import Curve, suggest_lr
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.heuristics.all import read_all
-from lrsuggest.curves.heuristics.registry import Abstention, Reason
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Abstention
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "unsure.md").read_text("utf-8")
@@ -29,21 +33,7 @@ def worded(node):
 
 
 def _part(node):
-    if isinstance(node, ast.Constant):
-        return node.value
-    return "are" if ast.unparse(node.value).startswith("_are(") else "…"
-
-
-def doubts():
-    """Every sentence put among a suggestion's reasons, by where it stands in the code."""
-    for name in ("curves/doubts.py", "training/probe.py"):
-        for node in ast.walk(ast.parse((ROOT / "lrsuggest" / name).read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "reasons.append":
-                yield node.args[0]
-            if isinstance(node, ast.FunctionDef) and node.name == "_doubts":
-                for part in ast.walk(node):
-                    if isinstance(part, ast.Return):
-                        yield from part.value.elts
+    return node.value if isinstance(node, ast.Constant) else "…"
 
 
 def warned():
@@ -57,17 +47,13 @@ def warned():
                     yield node.args[0]
 
 
-ELSEWHERE = {"curve.ended.sentence", "doubt.reason.value"}  # those of Ended and Reason
-
-
 def sentences():
-    found = {each.value for each in Reason} | {each.sentence for each in Ended}
-    for node in (*doubts(), *warned()):
+    found = {each.pattern.replace("… points", "Consensus points") for each in Reason}
+    found |= {each.sentence for each in Ended}
+    for node in warned():
         said = worded(node)
-        assert said or ast.unparse(node) in ELSEWHERE, ast.unparse(node)
-        if said:
-            # A reading's own name begins the one warning that is also a reason.
-            found.add(re.sub(r"^… points", "Consensus points", said).rstrip(".") + ".")
+        assert said or ast.unparse(node).startswith("said."), ast.unparse(node)  # a Reason's
+        found |= {f"{said}."} if said else set()
     return found
 
 
@@ -92,7 +78,7 @@ def test_the_consensus_abstains_for_the_first_four(reason, loss):
     assert reason.value in BOLD[:4]
 
 
-def test_the_others_are_doubts_or_other_readings():
+def test_the_others_are_doubts_or_other_heuristics():
     rng = np.random.default_rng(0)
     noisy = suggest_lr(Curve(LR, 1 + rng.normal(0, 0.1, 100)))
     assert noisy.lr is not None
@@ -103,3 +89,30 @@ def test_the_others_are_doubts_or_other_readings():
     assert answers["blow_up_30"] == Abstention(Reason.NO_BLOW_UP)
     short = read_all(Curve(*sweep_like(12)))
     assert Abstention(Reason.UNDEFINED) in short.values()
+
+
+def test_every_reason_that_is_said_is_a_member_and_stays_one_in_copies():
+    flat = suggest_lr(Curve(LR, np.full(100, 0.7)))
+    assert [each.reason for each in flat.reasons] == [Reason.FLAT]
+    falling = suggest_lr(Curve(LR, 2 - np.log10(LR / LR[0]) / 8), total_steps=3, stage="frozen",
+                         schedule="constant")  # fmt: skip
+    kinds = [each.reason for each in falling.reasons]
+    assert kinds == [
+        Reason.STILL_FALLING, Reason.EDGE, Reason.LENGTH, Reason.PRETRAINED, Reason.CONSTANT,
+    ]  # fmt: skip
+    assert falling.reasons[0] == (
+        "The loss had not blown up by 1.0e+01, the end of the range: the best rate may lie higher."
+    )
+    for again in (copy.deepcopy(falling), pickle.loads(pickle.dumps(falling))):
+        assert again.reasons == falling.reasons
+        assert [each.reason for each in again.reasons] == kinds
+    assert json.loads(json.dumps(falling.reasons)) == list(falling.reasons)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_figure_that_is_not_given_is_never_said(reason):
+    if "{" in reason.value:
+        with pytest.raises(KeyError):
+            reason.said()
+    else:
+        assert reason.said() == reason.value == reason.pattern

@@ -219,7 +219,7 @@ def page(frozen: str = FROZEN) -> str:
         *regret_table(clear, tasks), "",
         "Wilcoxon signed-rank, one value per family, Holm:", "", *versus_table(cycle, MINE), "",
         "## All tasks, the constant schedule's too", "",
-        "Readings are told the schedule, as `suggest_lr` can be. On the tasks at a constant rate "
+        "Heuristics are told the schedule, as `suggest_lr` can be. On the tasks at a constant rate "
         f"the consensus costs {regret_at_constant(every):.3f}; not told of it, it would cost "
         f"{untold(tasks):.3f}.", "",
         *regret_table(every, tasks), "",

@@ -12,8 +12,8 @@ from lrsuggest.evidence.studies.people import agreement, by_stage, people
 from lrsuggest.evidence.studies.sensitivity import (
     by_proxy,
     fidelity,
+    heuristics,
     movement,
-    readings,
     replicates,
 )
 from lrsuggest.evidence.tables import load
@@ -34,7 +34,7 @@ def table(frame: pd.DataFrame) -> list[str]:
 def main() -> None:
     """Compute and write."""
     tasks = load(held_out=None)
-    read = readings(tasks)
+    read = heuristics(tasks)
     names = ["consensus", "min_10", "steepest_gaussian", "blow_up_30", "fastai_minimum"]
     ours = people(None, as_drawn=False)
     parts = [
@@ -48,7 +48,7 @@ def main() -> None:
         "highest rate: positive favours the slice. Two families only.",
         "", *table(slices(tasks)),
         "## How far a pick moves", "",
-        "Decades between two readings of one task that differ by one thing.", "",
+        "Decades between two picks on one task that differ by one thing.", "",
         *table(movement(read)),
         "## What replicates buy", "",
         "The consensus here is the shipped one, which was fitted on these families; an abstention "

@@ -9,7 +9,7 @@ from lrsuggest.testing import LAWS, check_law
 
 _TOP = """# Laws
 
-Which reading keeps which law, on 200 simulated range tests a law (`lrsuggest.testing`, the same
+Which heuristic keeps which law, on 200 simulated range tests a law (`lrsuggest.testing`, the same
 each time): {laws} "breaks": a curve was found on which it fails. Made by
 `python benchmarks/pages/laws.py`.
 
@@ -28,7 +28,7 @@ def kept(name: str, law: str) -> bool:
 def table() -> str:
     """Return the page."""
     laws = " ".join(f"*{law}*: {(LAWS[law].__doc__ or '').strip()}" for law in LAWS)
-    lines = ["| reading | " + " | ".join(LAWS) + " |", "|---|" + "---|" * len(LAWS)]
+    lines = ["| heuristic | " + " | ".join(LAWS) + " |", "|---|" + "---|" * len(LAWS)]
     for name, heuristic in HEURISTICS.items():
         if heuristic.origin != "constant":
             marks = " | ".join("keeps" if kept(name, law) else "**breaks**" for law in LAWS)

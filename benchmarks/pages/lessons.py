@@ -18,7 +18,7 @@ from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.evidence import tables
 from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, autopilot, branches
-from lrsuggest.evidence.paired import Verdict
+from lrsuggest.evidence.paired import Outcome
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.statistics import resolved
@@ -45,7 +45,7 @@ def main_table(lesson: LessonEvidence, branch: pd.DataFrame) -> list[list[object
         by = branch[branch.number == at].set_index("contestant")
         name = [lesson.name, stage_names(lesson)[int(at)]]
         if not {HAND_PICKED, SUGGESTED} <= set(by.index):
-            rows.append([*name, *[""] * 6, str(Verdict.MISSING), ""])
+            rows.append([*name, *[""] * 6, str(Outcome.MISSING), ""])
             continue
         theirs, ours = by.loc[HAND_PICKED], by.loc[SUGGESTED]
         rows.append([
@@ -99,10 +99,10 @@ def stages_table(lessons: Sequence[LessonEvidence]) -> list[str]:
     return table(["lesson", "stage", "network", "batch", "epochs", "steps", "the course"], rows)
 
 
-def counted(found: Sequence[Verdict]) -> str:
+def counted(found: Sequence[Outcome]) -> str:
     """Return how often each verdict was reached."""
     counts = Counter(found)
-    return ", ".join(f"{counts[each]} {each}" for each in Verdict if counts[each]) or "none"
+    return ", ".join(f"{counts[each]} {each}" for each in Outcome if counts[each]) or "none"
 
 
 LOST = [
@@ -130,17 +130,17 @@ LOST = [
 ]
 
 
-def verdicts(lesson: LessonEvidence, branch: pd.DataFrame) -> list[Verdict]:
+def verdicts(lesson: LessonEvidence, branch: pd.DataFrame) -> list[Outcome]:
     """Return the verdict on each stage of a lesson."""
     ours = branch[branch.contestant == SUGGESTED].set_index("number").against
     both = set(branch[branch.contestant == HAND_PICKED].number) & set(ours.index)
-    return [ours[at].verdict if at in both else Verdict.MISSING for at in lesson.stages.number]
+    return [ours[at].outcome if at in both else Outcome.MISSING for at in lesson.stages.number]
 
 
-def at_the_end(lesson: LessonEvidence, flown: pd.DataFrame) -> Verdict:
+def at_the_end(lesson: LessonEvidence, flown: pd.DataFrame) -> Outcome:
     """Return the verdict on a lesson's whole chains in fp32."""
     last = flown[(flown.precision == "fp32") & (flown.number == lesson.stages.number.max())]
-    return last.against.iloc[0].verdict if len(last) else Verdict.MISSING
+    return last.against.iloc[0].outcome if len(last) else Outcome.MISSING
 
 
 def left_out(lessons: Sequence[LessonEvidence]) -> str:

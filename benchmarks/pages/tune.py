@@ -206,7 +206,7 @@ def constant_rate(tasks: Sequence[TaskEvidence]) -> list[str]:
         return f"median {row['median']:.3f}, mean {row['mean']:.3f}, worst {row['worst']:.3f}"
 
     return [
-        "Readings are told the schedule, as `suggest_lr(schedule=\"constant\")` tells them, and "
+        "Heuristics are told the schedule, as `suggest_lr(schedule=\"constant\")` tells them, and "
         f"the consensus takes {-RULE.constant:.2f} decades off: that far the good rates of these "
         "tasks lie from those of the same tasks under one-cycle, "
         f"{mean:.2f} [{low:.2f}, {high:.2f}] over {moved.family.nunique()} families. Out of "

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.doubts import LENGTHS, Seen
 from lrsuggest.curves.heuristics.consensus import RULE
-from lrsuggest.curves.heuristics.registry import Context, Reason
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.deprecated import ANSWER, renamed_fields
 from lrsuggest.errors import NoSuggestion
 from lrsuggest.vocabulary import Schedule, Stage
@@ -56,19 +57,20 @@ class Answer:
         low: lower end of the 80 % interval, None with `lr`; on recorded families it was not made
             on, it held the best rate of three tasks in four, of fewer where only a head trains
             (docs/consensus.md). It is widened to each replicate's pick. Other
-            readings than the consensus have no such calibration: theirs spans half a decade each
+            heuristics than the consensus have no such calibration: theirs spans half a decade each
             way, steepest_gaussian and min_10.
         high: upper end of the same.
-        candidates: every reading but the constants by name; those that abstained are left out.
+        candidates: every heuristic but the constants by name; those that abstained are left out.
         reliable: whether nothing speaks against the rate, of what was measured and of what is known
             of the training.
-        reasons: sentences on what does, or on why there is no rate.
+        reasons: sentences on what does, or on why there is no rate; each one's `reason` is the
+            member of `lrsuggest.Reason` that it is of.
         curve: what was read; of several sweeps, their pool.
-        heuristic: the name of the reading that gave `lr`, or, with probes, their first rate.
+        heuristic: the name of the heuristic that gave `lr`, or, with probes, their first rate.
         context: what was known beside the curve.
         seen: what the learner showed of itself.
         fallback: what `float` gives for an abstention, if the caller named one.
-        replicates: the reading's pick from each of several sweeps alone, None where it abstained;
+        replicates: the heuristic's pick from each of several sweeps alone, None where it abstained;
             empty for one sweep.
         probes: (rate, value) of each short run in the order made: the validation loss, or without
             validation data the last training losses; inf where it diverged, NaN where it was
@@ -178,8 +180,8 @@ def sure(found: Answer) -> str:
         )
         if found.schedule == "constant":
             worth += (
-                "; of this package's readings only the consensus takes the schedule into account, "
-                "so this is no lower than its maximum for a one-cycle"
+                "; of this package's heuristics only the consensus takes the schedule into "
+                "account, so this is no lower than its maximum for a one-cycle"
             )
     if found.reliable:
         return f"Reliable: nothing {_about(found)} speaks against it. {worth}."
@@ -200,7 +202,7 @@ def _held(found: Answer) -> str:
 
 
 def why(found: Answer) -> str:
-    """Say what it rests on: doubts first, then the reading followed and how others stand to it."""
+    """Say what it rests on: doubts first, then the heuristic followed and how others stand."""
     doubts = " ".join(found.reasons)
     if found.lr is None:
         return f"Why: {doubts} {_otherwise(found)}{_asked(found)}"
@@ -229,7 +231,7 @@ def _otherwise(found: Answer) -> str:
     if found.fallback is not None:
         return f"float() gives your fallback, {rate(found.fallback)}."
     said = "float() raises an error unless you give fallback=... to go on with a rate of your own"
-    if Reason.RISING.value in found.reasons:  # then what is usual may well be too high
+    if Reason.RISING in found.reasons:  # then what is usual may well be too high
         return f"{said}."
     return f"{said}; usual without a curve: {USUAL}."
 
@@ -248,7 +250,7 @@ def _repeats(found: Answer) -> str:
 
 
 def _others(found: Answer) -> str:
-    """Say how many of the other readings lie in the interval, and name the nearest and farthest."""
+    """Say how many other heuristics lie in the interval, and name the nearest and farthest."""
     if found.lr is None or found.low is None or found.high is None:
         return ""
     by_distance = sorted(
@@ -260,7 +262,7 @@ def _others(found: Answer) -> str:
         return ", which alone gives a rate"
     inside = [each for each in by_distance if found.low <= each[2] <= found.high]
     outside = [each for each in by_distance if each not in inside]
-    said = f"; {len(inside)} of {len(by_distance)} other readings lie in the interval"
+    said = f"; {len(inside)} of {len(by_distance)} other heuristics lie in the interval"
     if inside:
         said += f", nearest {inside[0][1]} at {rate(inside[0][2])}"
     if outside:

@@ -1,4 +1,4 @@
-"""What speaks against a rate: sentences, each with its paragraph in docs/unsure.md."""
+"""What speaks against a rate: of the curve, of the sweeps, of what is trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.landmarks import blows_up
+from lrsuggest.curves.heuristics.reasons import Reason, Said
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 
 WITNESSES = ("steepest_gaussian", "min_10")
@@ -55,15 +56,15 @@ def doubts(
     seen: Seen,
     everything: Mapping[str, float | Abstention],
     picks: Sequence[float | None],
-) -> list[str]:
+) -> list[Said]:
     """Say what speaks against a rate: of the curve, of the sweeps, of what is trained.
 
     Args:
         curve: what was read.
         context: what is known beside it.
         seen: what the learner shows.
-        everything: each reading's answer, by name.
-        picks: the followed reading's, of each of several sweeps alone, None where it abstains.
+        everything: each heuristic's answer, by name.
+        picks: the followed heuristic's, of each of several sweeps alone, None where it abstains.
     """
     return [
         *_of_the_curve(curve, everything),
@@ -72,107 +73,75 @@ def doubts(
     ]
 
 
-def without_rate(curve: Curve, said: Abstention) -> tuple[str, ...]:
+def without_rate(curve: Curve, said: Abstention) -> tuple[Said, ...]:
     """Say why there is no rate, and where the loss stopped being finite, if it did."""
-    reasons = [said.reason.value]
+    reasons = [said.reason.said()]
     if curve.ended == Ended.NON_FINITE and not np.isfinite(curve.loss).all():
         step = int(np.argmin(np.isfinite(curve.loss)))
         blame = "that rate or that batch" if curve.lr[step] > _HARMLESS else "that batch"
-        reasons.append(
-            f"Step {step + 1}, at a rate of {curve.lr[step]:.1e}, has a loss that is not "
-            f"finite: look at {blame}."
-        )
+        reasons.append(Reason.STEP_NON_FINITE.said(step=step + 1, rate=curve.lr[step], where=blame))
     return tuple(reasons)
 
 
-def _of_the_curve(curve: Curve, everything: Mapping[str, float | Abstention]) -> list[str]:
-    reasons: list[str] = []
+def _of_the_curve(curve: Curve, everything: Mapping[str, float | Abstention]) -> list[Said]:
+    reasons: list[Said] = []
     if curve.ended == Ended.COMPLETED and not np.isfinite(curve.loss).all():
         at = curve.lr[int(np.argmin(np.isfinite(curve.loss)))]
-        reasons.append(f"The loss at {at:.1e} is not finite: only what comes before it was read.")
+        reasons.append(Reason.TAIL_NON_FINITE.said(rate=at))
     if curve.ended == Ended.DATA_RAN_OUT:
-        reasons.append(curve.ended.sentence)
+        reasons.append(Reason.DATA_RAN_OUT.said())
     if not blows_up(curve):
-        reasons.append(
-            f"The loss had not blown up by {curve.lr[-1]:.1e}, the end of the range: the best rate "
-            "may lie higher."
-        )
+        reasons.append(Reason.STILL_FALLING.said(rate=curve.lr[-1]))
     doubt = everything["min_10"]
     if isinstance(doubt, Abstention):  # the consensus gives a rate still, from what else it sees
-        reasons.append(doubt.reason.value)
+        reasons.append(doubt.reason.said())
     both = [
         pick
         for name in WITNESSES
         if not isinstance(pick := everything.get(name), Abstention | None)
     ]
     if both and np.log10(max(both) / min(both)) > _AGREEMENT_DECADES:
-        reasons.append(f"Steepest slope and minimum disagree: {min(both):.1e} to {max(both):.1e}.")
+        reasons.append(Reason.DISAGREE.said(low=min(both), high=max(both)))
     return reasons
 
 
-def _of_the_sweeps(picks: Sequence[float | None]) -> list[str]:
-    reasons: list[str] = []
+def _of_the_sweeps(picks: Sequence[float | None]) -> list[Said]:
+    reasons: list[Said] = []
     found = [each for each in picks if each is not None]
     if found and np.log10(max(found) / min(found)) > _AGREEMENT_DECADES:
-        reasons.append(f"The sweeps disagree: {min(found):.1e} to {max(found):.1e}.")
+        reasons.append(Reason.SWEEPS_DISAGREE.said(low=min(found), high=max(found)))
     if 2 * len(found) < len(picks):
-        reasons.append(f"Alone, {len(picks) - len(found)} of the {len(picks)} sweeps give no rate.")
+        reasons.append(Reason.SWEEPS_ABSTAIN.said(lost=len(picks) - len(found), n=len(picks)))
     return reasons
 
 
-def _of_the_training(context: Context, seen: Seen) -> list[str]:
-    reasons: list[str] = []
-    for named in (*filter(None, [seen.optimizer]), *seen.beside):
-        reasons.append(
-            f"No recorded task trained with {named}, so how well a curve tells its rate "
-            "is not known."
-        )
+def _of_the_training(context: Context, seen: Seen) -> list[Said]:
+    reasons = [
+        Reason.UNSEEN.said(what=named) for named in (*filter(None, [seen.optimizer]), *seen.beside)
+    ]
     steps, (short, long) = context.total_steps, LENGTHS
     if steps is not None and not short <= _FAR * steps <= _FAR**2 * long:
-        reasons.append(
-            f"A training of {_steps(steps)} is far from the recorded ones, of {short} to {long}."
-        )
+        reasons.append(Reason.LENGTH.said(steps=_steps(steps), shortest=short, longest=long))
     if seen.holds_much and context.stage != "frozen":
-        reasons.append(
-            f"{seen.held} of {seen.layers} weight layers {_are(seen.held)} held, though the stage "
-            "is not frozen: no recorded task trained so."
-        )
+        are = "is" if seen.held == 1 else "are"
+        reasons.append(Reason.PARTLY_HELD.said(held=seen.held, layers=seen.layers, are=are))
     if context.stage in ("frozen", "unfrozen", "finetune"):
-        reasons.append(
-            "The body is pretrained: of nine rates called reliable on held-out stages of its kind, "
-            "three cost at most a tenth of what the training gains."
-        )
+        reasons.append(Reason.PRETRAINED.said())
     if seen.loaded and context.stage is None:
-        reasons.append(
-            f"The model is called {seen.loaded}, as one that was loaded with pretrained weights: "
-            "give stage='finetune', or 'scratch' if its weights are new."
-        )
+        reasons.append(Reason.LOADED.said(name=seen.loaded))
     if seen.idle:
         reasons.append(
-            f"{len(seen.idle)} of {seen.trainable} weights that are to train got no gradient "
-            f"({seen.idle[0]} first): let the loss depend on them, or hold them with "
-            "requires_grad_(False)."
+            Reason.WITHOUT_GRADIENT.said(
+                n=len(seen.idle), trainable=seen.trainable, first=seen.idle[0]
+            )
         )
     if seen.continued:
-        reasons.append(
-            "This training went on before: how well a curve tells the rate to go on with was not "
-            "measured."
-        )
+        reasons.append(Reason.CONTINUED.said())
     if context.schedule == "constant":
-        reasons.append(
-            "The rate is for a constant schedule: its step down was tried only on the few tasks "
-            "that it was found on."
-        )
+        reasons.append(Reason.CONSTANT.said())
     if seen.outside:
-        reasons.append(
-            f"Trainable weights are in no group of the optimizer ({len(seen.outside)}, "
-            f"{seen.outside[0]} first): add them, or hold them with requires_grad_(False)."
-        )
+        reasons.append(Reason.IN_NO_GROUP.said(n=len(seen.outside), first=seen.outside[0]))
     return reasons
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
 
 
 def _steps(n: int) -> str:

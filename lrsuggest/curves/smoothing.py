@@ -2,7 +2,7 @@
 
 A moving average looks back only: after a step in the loss it shows half of the fall 1.9 decades
 late (beta .98, 100 steps over 8 decades), so every slope read from it sits at too high a rate.
-The filters here are centred. Their widths are in decades, so a reading means the same whatever
+The filters here are centred. Their widths are in decades, so a heuristic means the same whatever
 the number of steps.
 """
 

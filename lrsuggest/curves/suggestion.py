@@ -14,6 +14,7 @@ from lrsuggest.curves.display.drawing import draw_suggestion, leave_room
 from lrsuggest.curves.doubts import WITNESSES, Seen, doubts, without_rate
 from lrsuggest.curves.heuristics.all import HEURISTICS, rates, read_all
 from lrsuggest.curves.heuristics.consensus import eighty
+from lrsuggest.curves.heuristics.reasons import Reason, Said
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.curves.number import NoNumber, Number, jsonable, let_optimizers_keep_floats
 from lrsuggest.curves.study import enqueue, suggest_float
@@ -160,7 +161,7 @@ class Suggestion(Answer):
     def to_html(
         self, path: str | Path, *, title: str = "Suggested learning rate", date: object = None
     ) -> None:
-        """Write one offline page: the three lines, the curve, every reading, the numbers.
+        """Write one offline page: the three lines, the curve, every heuristic, the numbers.
 
         The same suggestion gives the same bytes.
 
@@ -221,7 +222,7 @@ def suggest(
     Args:
         curve: what to read.
         context: what is known beside it.
-        heuristic: the reading to follow.
+        heuristic: the heuristic to follow.
         fallback: what `float` of an abstention is to give.
         sweeps: the range tests that `curve` was pooled from, each read alone for the spread.
         seen: what a learner shows of itself.
@@ -258,7 +259,7 @@ def suggest(
             fallback=fallback,
             replicates=picks,
         )
-    reasons = [str(w.message).capitalize() + "." for w in clamped]
+    reasons = [Said(f"{str(w.message).capitalize()}.", Reason.OUTSIDE) for w in clamped]
     reasons += doubts(curve, context, seen, everything, picks)
     both = [candidates[name] for name in WITNESSES if name in candidates]
     found = [each for each in picks if each is not None]

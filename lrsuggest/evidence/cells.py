@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lrsuggest.curves.columns import Ended
 from lrsuggest.decoding import decode, read_bytes
 from lrsuggest.errors import UserError
+from lrsuggest.vocabulary import KINDS
 
 Flags = NDArray[np.bool_]
 _MEND = "export the tables again"
@@ -45,7 +46,10 @@ def as_text(text: str) -> pd.DataFrame:
 
 
 def check_tasks(path: Path, table: pd.DataFrame) -> None:
-    """Refuse tasks.csv where a number is none that a record can hold; raises UserError."""
+    """Refuse tasks.csv where a cell is none that a record can hold; raises UserError."""
+    kinds = table.kind.isin(KINDS).to_numpy(bool)
+    _check(path, table, "kind", kinds, f"none of {', '.join(KINDS)}")
+    _check(path, table, "family", ~_blank(table.family), "empty")
     for name in ("steps", "batch"):
         _check(path, table, name, _whole(table[name], 1), "no whole number above 0")
     for name in ("start", "start_probe", "start_score", "naive"):

@@ -130,7 +130,7 @@ def branches(lesson: LessonEvidence, tasks: Sequence[TaskEvidence]) -> pd.DataFr
 
     Columns: number, contestant, where, lr, low, per_seed (metrics, as `compare` takes them), n,
     mean and sd (of those that ended), loss, regret, error (the stage's standard error in regret)
-    and `against`, a Comparison with the hand-picked rate (None for itself).
+    and `against`, a PairedComparison with the hand-picked rate (None for itself).
     """
     columns = ["number", "contestant", "where", "lr", "low", "per_seed", "n", "mean", "sd", "loss",
                "regret", "error", "against"]  # fmt: skip
@@ -174,8 +174,8 @@ def autopilot(lesson: LessonEvidence) -> pd.DataFrame:
     Columns: precision, number (0 is the test split, after the last stage), their_rates and
     our_rates (a tuple of (low or NaN, maximum) per seed), their_values and our_values (a metric per
     seed, as `compare` takes them), n, mean, sd (of those that ended), seconds (median of a run) and
-    peak_mb (most), each with their_ and our_, `against`, a Comparison with the hand-picked chains,
-    and `in_fp32`, one of ours with our own in fp32 (None for that itself).
+    peak_mb (most), each with their_ and our_, `against`, a PairedComparison with the hand-picked
+    chains, and `in_fp32`, one of ours with our own in fp32 (None for that itself).
     """
     each_side = ("rates", "values", "n", "mean", "sd", "seconds", "peak_mb")
     sides = [f"{who}_{what}" for who in ("their", "our") for what in each_side]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 FEWEST = 3  # seeds under which nothing is said of which is better
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What the interval of the difference allows to say, the margin being fixed beforehand."""
 
     BETTER = "better"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Ours against theirs, in the metric's units, positive where ours is better.
 
     `low` and `high` are the 95 % t interval of the mean over the n seeds that both ended. `lost`
@@ -33,12 +33,12 @@ class Comparison:
     low: float
     high: float
     n: int
-    verdict: Verdict
+    outcome: Outcome
     lost: tuple[int, int] = (0, 0)
     missing: int = 0
 
 
-def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) -> Comparison:
+def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) -> PairedComparison:
     """Compare two contestants seed by seed.
 
     "Not worse" wants the interval's lower end above -margin; where the whole interval lies between
@@ -68,14 +68,14 @@ def compare(ours: ArrayLike, theirs: ArrayLike, *, margin: float, higher: bool) 
 
         half = float(stats.t.ppf(0.975, n - 1) * gain.std(ddof=1) / math.sqrt(n))
     low, high = mean - half, mean + half
-    verdict = Verdict.UNDECIDED
+    outcome = Outcome.UNDECIDED
     if missing:
-        verdict = Verdict.MISSING
+        outcome = Outcome.MISSING
     elif n >= FEWEST or (len(mine) >= FEWEST and lost[0] > lost[1]):
         if lost[0] > lost[1] or high < -margin:
-            verdict = Verdict.WORSE
+            outcome = Outcome.WORSE
         elif low > 0:
-            verdict = Verdict.BETTER
+            outcome = Outcome.BETTER
         elif low > -margin:
-            verdict = Verdict.WITHIN if high < 0 else Verdict.NOT_WORSE
-    return Comparison(mean, low, high, n, verdict, lost, missing)
+            outcome = Outcome.WITHIN if high < 0 else Outcome.NOT_WORSE
+    return PairedComparison(mean, low, high, n, outcome, lost, missing)

@@ -19,7 +19,7 @@ from lrsuggest.evidence.response import Response, TaskEvidence
 PEOPLES_CONSTANT = 3e-3  # what people pick in the median, where no other family has a say
 HAND_PICKED = "hand-picked"
 OUT_OF_FOLD = "constant, out of fold"
-Named = list[tuple[str, int, float | Abstention]]  # contestant, sweep seed, pick
+Picks = list[tuple[str, int, float | Abstention]]  # contestant, sweep seed, pick
 Reader = Callable[[TaskEvidence, Curve], float | Abstention]
 _NO_CURVE = Curve([], [])  # all that a constant needs
 
@@ -79,7 +79,7 @@ def contest(
     """
     rows = []
     for task in scorable(tasks):
-        named: Named = [(HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]]
+        named: Picks = [(HAND_PICKED, 0, rate) for rate, _ in task.hand_picked[:1]]
         for seed, curve in enumerate(task.curves):
             picks = read_all(curve, task.context)
             picks |= {name: read_it(task, curve) for name, read_it in (extra or {}).items()}
@@ -92,11 +92,11 @@ def contest(
     return _with_out_of_fold(table, tasks, pd.DataFrame(elsewhere) if elsewhere else table)
 
 
-def _constant_picks(task: TaskEvidence) -> Named:
+def _constant_picks(task: TaskEvidence) -> Picks:
     return [(name, 0, HEURISTICS[name](_NO_CURVE, task.context)) for name in constants()]
 
 
-def _rows(task: TaskEvidence, named: Named) -> list[dict[str, object]]:
+def _rows(task: TaskEvidence, named: Picks) -> list[dict[str, object]]:
     return [
         {
             **_facts(task), "contestant": name, "seed": seed,

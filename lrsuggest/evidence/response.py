@@ -20,7 +20,8 @@ from lrsuggest.curves.heuristics.shapes import lowest
 from lrsuggest.vocabulary import Optimizer, Schedule, Stage
 
 DIVERGED = 1.5  # V(start) plus half the span
-_NEAR = 0.2  # regret of the rates that tell how noisy a response is
+FINE = 0.05  # the regret up to which a rate is called fine
+NEAR = 0.2  # the regret up to which rates tell the noise, and their order counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +182,7 @@ class Response:
         counts = (~np.isnan(self.loss)).sum(axis=0)
         cost = np.mean([[half.regret(rate) for rate in self.rates] for half in self.halves], axis=0)
         near = np.flatnonzero(
-            (counts >= counts.max() / 2) & (cost <= max(_NEAR, *np.sort(cost)[:2]))
+            (counts >= counts.max() / 2) & (cost <= max(NEAR, *np.sort(cost)[:2]))
         )
         best = self.halves[0].best
         near = near[np.argsort(np.abs(np.log10(self.rates[near] / best)))][:5]

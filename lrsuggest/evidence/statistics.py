@@ -27,8 +27,11 @@ _STEPS = {"up to 60": 60, "61 to 150": 150, "over 150": np.inf}  # the largest o
 
 
 @cache
-def _draws(families: int) -> Floats:
-    """How often each family is drawn in each resample, (RESAMPLES, families); the seed is fixed."""
+def draws(families: int) -> Floats:
+    """Return how often each family is drawn in each resample, shape (RESAMPLES, families).
+
+    The seed is fixed.
+    """
     even = np.full(families, 1 / families)
     return np.random.default_rng(0).multinomial(families, even, size=RESAMPLES).astype(np.float64)
 
@@ -62,7 +65,7 @@ def bootstrap(values: ArrayLike, families: Sequence[str]) -> dict[str, tuple[flo
     values, codes = np.asarray(values, np.float64), np.unique(families, return_inverse=True)[1]
     if not len(codes) or codes.max() < 1:
         return {"mean": (np.nan, np.nan), "median": (np.nan, np.nan)}
-    weights = _draws(int(codes.max()) + 1)[:, codes]
+    weights = draws(int(codes.max()) + 1)[:, codes]
     found = {
         "mean": weights @ values / weights.sum(axis=1),
         "median": weighted_medians(values, weights),

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lrsuggest.evidence.contested import contested
 from lrsuggest.evidence.lessons import LessonEvidence, autopilot
-from lrsuggest.evidence.paired import FEWEST, Verdict
+from lrsuggest.evidence.paired import FEWEST, Outcome
 from lrsuggest.evidence.paired import compare as against
 from lrsuggest.evidence.regret import scorable
 from lrsuggest.evidence.response import Response, TaskEvidence
@@ -241,13 +241,13 @@ def _lessons(
             n = min(len(a), len(b))
             # Without a margin: what is looked for is a difference, either way.
             found = against(b[:n], a[:n], margin=0.0, higher=lesson.higher)
-            same = {Verdict.UNDECIDED: ALIKE if n >= FEWEST else FEW}
+            same = {Outcome.UNDECIDED: ALIKE if n >= FEWEST else FEW}
             rows.append(
                 {
                     "what": f"{lesson.name}, {'test split' if key[1] == 0 else f'stage {key[1]}'}"
                     f", {key[0]}",
                     "before": a, "after": b, "found": found,
-                    "verdict": same.get(found.verdict, str(found.verdict)),
+                    "verdict": same.get(found.outcome, str(found.outcome)),
                 }
             )  # fmt: skip
     return rows

@@ -97,7 +97,7 @@ def _probes(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
         ),
         "rows": rows,
         "tasks": found.task.nunique(),
-        "reading": (
+        "caption": (
             f"Without a probe the mean regret is {number(none['mean'])}; {most['probes']} probes "
             f"bring it to {number(most['mean'])} for the price of {most['cost']:g} full runs. "
             f"The dotted line, {number(none['oracle'])}, is what full runs on half of the seeds "

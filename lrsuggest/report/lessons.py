@@ -9,7 +9,7 @@ import numpy as np
 
 from lrsuggest.curves.columns import Floats
 from lrsuggest.evidence.lessons import SUGGESTED, TEST, LessonEvidence, Trace, autopilot, branches
-from lrsuggest.evidence.paired import Comparison
+from lrsuggest.evidence.paired import PairedComparison
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.report.figures.chains import trace_figure
@@ -49,14 +49,14 @@ def metric(per_seed: Floats) -> str:
     return ", ".join(said)
 
 
-def verdict(against: Comparison | None) -> str:
+def verdict(against: PairedComparison | None) -> str:
     """Write a comparison: the difference, its interval, and what that allows to say."""
     if against is None:
         return ""
     if math.isnan(against.difference) or against.missing:
-        return str(against.verdict)
+        return str(against.outcome)
     ends = f" [{against.low:+.4f}, {against.high:+.4f}]" if math.isfinite(against.low) else ""
-    return f"{against.verdict}, {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
+    return f"{against.outcome}, {against.difference:+.4f}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
 class Validated(NamedTuple):
@@ -134,11 +134,11 @@ def overview(lessons: Sequence[LessonEvidence]) -> dict[str, Any]:
         flown = autopilot(lesson)
         last = flown[(flown.precision == "fp32") & (flown.number == lesson.stages.number.max())]
         rows += [{"id": f"lesson{index}", "lesson": lesson, **row} for row in records(last)]
-    counts = Counter(str(row["against"].verdict) for row in rows)
+    counts = Counter(str(row["against"].outcome) for row in rows)
     said = listed((f"{count} {verdict}" for verdict, count in counts.most_common()), 6)
     return {
         "rows": rows,
-        "reading": f"Whole chains at suggested rates, against those at hand-picked ones: {said}."
+        "caption": f"Whole chains at suggested rates, against those at hand-picked ones: {said}."
         if rows
         else "No whole chain has come to its end yet.",
     }

@@ -121,7 +121,7 @@ def _rest(
         "cost": cost.cost(tasks),
         "human": people.human(),
         "citations": provenance.citations(both, lessons),
-        "readings": provenance.readings(),
+        "heuristics": provenance.heuristics(),
         "methods": provenance.METHODS,
         "about": provenance.about(tasks, stages, story),
         "fingerprints": provenance.fingerprints(both),

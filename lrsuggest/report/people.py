@@ -13,8 +13,8 @@ def human() -> dict[str, Any]:
     return _human(tuple(HEURISTICS))
 
 
-@cache  # the picks are the same for every report, the readings until somebody registers one
-def _human(readings: tuple[str, ...]) -> dict[str, Any]:
+@cache  # the picks are the same for every report, the heuristics until somebody registers one
+def _human(heuristics: tuple[str, ...]) -> dict[str, Any]:
     picks = people(None, as_drawn=False)
     found = agreement(picks)
     rows = [{**row, "kind": kind(str(row["contestant"]))} for row in records(found)]
@@ -26,7 +26,7 @@ def _human(readings: tuple[str, ...]) -> dict[str, Any]:
         "rows": rows,
         "picks": len(picks),
         "authors": len({pick.author for pick in picks}),
-        "reading": (
+        "caption": (
             f"Two people with the same dataset, task and stage differ by "
             f"{_factor(apart)} on average. {best['contestant']} is {_factor(best['mean'])} "
             f"off, a constant that never saw the author's picks "

@@ -106,7 +106,7 @@ def citations(
     ]
 
 
-def readings() -> list[dict[str, str]]:
+def heuristics() -> list[dict[str, str]]:
     """Return every contestant with its source."""
     return [
         {"name": name, "kind": kind(name), "source": each.source}

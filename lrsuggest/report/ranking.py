@@ -34,11 +34,11 @@ _SMALL = 7  # contestants in the picture of the first screen
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Recommendation:
     """Which pick to use.
 
     Attributes:
-        pick: the reading's name, or "" where no verdict is possible.
+        pick: the heuristic's name, or "" where no verdict is possible.
         said: the verdict in a sentence or two.
         row: its row of the ranking.
         ties: contestants that no test tells from it.
@@ -63,22 +63,24 @@ def leader(ranked: pd.DataFrame) -> dict[str, Any] | None:
     return records(fair)[0] if len(fair) else None
 
 
-def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> Verdict:
+def judge(
+    table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidence]
+) -> Recommendation:
     """Say which pick to use, how well it does, and from whom nothing tells it."""
     families = {task.family for task in rankable(tasks)}
     if not families:
         drawn = all(task.synthetic for task in tasks)
         said = "nothing was measured on real data" if drawn else f"there is {rests_on(tasks)}"
-        return Verdict("", f"No verdict: {said}.")
+        return Recommendation("", f"No verdict: {said}.")
     if len(families) < FEWEST_FAMILIES:
-        return Verdict(
+        return Recommendation(
             "",
             f"No verdict: {several(len(families), 'family', 'families')} of real data cannot say "
             f"which pick is best; {FEWEST_FAMILIES} are the fewest.",
         )
     best = leader(ranked)
     if best is None:
-        return Verdict("", "No verdict: no contestant was scored on every task.")
+        return Recommendation("", "No verdict: no contestant was scored on every task.")
     name = str(best["contestant"])
     pick = "consensus" if name == UNSEEN else name
     # Named before looking: every name more raises the bar for each.
@@ -94,10 +96,10 @@ def judge(table: pd.DataFrame, ranked: pd.DataFrame, tasks: Sequence[TaskEvidenc
         f"{percent(max(0.0, best['median']))} of what training gains. On one task in ten it "
         f"costs {percent(best['p90'])} or more, so look at the curve before you trust it."
     )
-    return Verdict(pick, said, best, tuple(ties))
+    return Recommendation(pick, said, best, tuple(ties))
 
 
-def small_picture(ranked: pd.DataFrame, verdict: Verdict) -> str | None:
+def small_picture(ranked: pd.DataFrame, verdict: Recommendation) -> str | None:
     """Draw the picture of the first screen: the pick, its rivals and what is usual."""
     if verdict.row is None:
         return None
@@ -161,7 +163,9 @@ def by_kind(table: pd.DataFrame, tasks: Sequence[TaskEvidence]) -> dict[str, lis
     return out
 
 
-def profile(table: pd.DataFrame, ranked: pd.DataFrame, verdict: Verdict) -> dict[str, Any] | None:
+def profile(
+    table: pd.DataFrame, ranked: pd.DataFrame, verdict: Recommendation
+) -> dict[str, Any] | None:
     """Return the figure and the table of the share of tasks within a regret."""
     whole = ranked[ranked.whole]
     per_task = table.dropna(subset=["regret"]).groupby(["contestant", "task"]).regret.mean()
@@ -192,7 +196,7 @@ def profile(table: pd.DataFrame, ranked: pd.DataFrame, verdict: Verdict) -> dict
         ),
         "within": _WITHIN,
         "rows": rows,
-        "reading": (
+        "caption": (
             f"The further up and to the left a line runs, the better. "
             f"{best['contestant']} is within .05 on {percent(best['shares'][1])} of the tasks, "
             f"more than any other line here; within .5 on {percent(best['shares'][-1])}."
@@ -226,7 +230,7 @@ def difference(table: pd.DataFrame) -> dict[str, Any] | None:
             "has the same",
         ),
         "rows": rows,
-        "reading": (
+        "caption": (
             f"{rows[0]['contestant']} ranks best on the average of "
             f"{int(place.families.max())} families ({number(rows[0]['rank'], 1)}); "
             f"not told from it: {rows[0]['alike']}."
@@ -265,7 +269,7 @@ def heat(
     return {
         "names": [{"name": name, "kind": kind(name)} for name in names],
         "rows": rows,
-        "reading": (
+        "caption": (
             "Each number is log10(pick / best rate): 0 is the best rate, −1 a tenth of it, +1 ten "
             "times as much. Blue is too low, orange too high, and the deeper the further. "
             f"{low} picks lowest (in the median {number(middle[low], 1)}), {high} highest "

@@ -22,7 +22,7 @@ from lrsuggest.report.text import kind, rate, several
 
 
 def glyphs() -> Markup:
-    """Return every reading's mark once, for the tables to refer to."""
+    """Return every heuristic's mark once, for the tables to refer to."""
     read = {name: 1.0 for name, each in HEURISTICS.items() if each.origin != "constant"}
     said = []
     for mark, colour, name in marks(read):
@@ -32,7 +32,7 @@ def glyphs() -> Markup:
 
 
 def _picks(task: TaskEvidence) -> dict[str, float]:
-    """Each reading's pick, the geometric mean over sweep seeds."""
+    """Each heuristic's pick, the geometric mean over sweep seeds."""
     found: dict[str, list[float]] = {}
     for curve in task.curves:
         for name, pick in rates(read_all(curve, task.context)).items():
@@ -94,7 +94,7 @@ def _numbers(task: TaskEvidence) -> list[dict[str, Any]]:
     return rows
 
 
-def _reading(task: TaskEvidence, response: Response | None, rows: Sequence[Any]) -> str:
+def _caption(task: TaskEvidence, response: Response | None, rows: Sequence[Any]) -> str:
     """How to read the figure, from what it shows."""
     said = []
     if task.curves:
@@ -103,7 +103,7 @@ def _reading(task: TaskEvidence, response: Response | None, rows: Sequence[Any])
             f"smoothed. {task.curves[0].ended.sentence}"
         )
     said.append(
-        "Middle: what each reading picks, the geometric mean over range tests; height says "
+        "Middle: what each heuristic picks, the geometric mean over range tests; height says "
         "nothing, it keeps marks apart."
     )
     if response is None:
@@ -120,7 +120,7 @@ def _reading(task: TaskEvidence, response: Response | None, rows: Sequence[Any])
                   <= band[1] * 1.01]  # fmt: skip
         said.append(
             f"Shaded: the rates around the best that cost at most .05, {rate(band[0])} to "
-            f"{rate(band[1])}; {len(inside)} of {sum(r['marked'] for r in rows)} readings pick "
+            f"{rate(band[1])}; {len(inside)} of {sum(r['marked'] for r in rows)} heuristics pick "
             "among them."
         )
     return " ".join(said)
@@ -178,5 +178,5 @@ def section(
         "winner": next((r for r in rows if r["marked"]), None),
         "numbers": _numbers(task) if task.response is not None else [],
         "hand_picked": hand_picked,
-        "reading": _reading(task, response, rows),
+        "caption": _caption(task, response, rows),
     }

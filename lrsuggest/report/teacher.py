@@ -29,7 +29,7 @@ def teacher(tasks: Sequence[TaskEvidence]) -> dict[str, Any] | None:
         "rows": whole,
         "stages": [row for row in told if row["stage"] != "all"],
         "unjudged": records(unjudged(real)),
-        "reading": (
+        "caption": (
             f"Of {several(len(whole), 'claim')} that these tasks can judge, "
             f"{counts['mostly holds']} mostly hold, {counts['mostly fails']} mostly fail and "
             f"{counts['open']} stay open: the 95 % interval of the share has to lie on one side "

@@ -15,6 +15,7 @@ from lrsuggest.training import evaluation
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.inspection import checks, detection, methods, misfits
+from lrsuggest.training.inspection.pretraining import pretrained
 from lrsuggest.vocabulary import Optimizer, Precision, Stage
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -127,8 +128,18 @@ class Learner:
 
     @property
     def detected_stage(self) -> Stage | None:
-        """Return "frozen" where all but the last weight layers are held, else None."""
-        return "frozen" if self.layers.head_only else None
+        """Return what is seen of the stage.
+
+        "frozen" where all but the last weight layers are held, "finetune" where nearly all train
+        (no adapters beside held ones) that were trained before this training began, else None.
+        """
+        layers = self.layers
+        if layers.head_only:
+            return "frozen"
+        if self.continued or 4 * layers.held >= layers.all:
+            return None
+        grouped = (p for group in self.grouped() for p in group)
+        return "finetune" if pretrained(self.model, grouped) else None
 
     @property
     def continued(self) -> bool | None:

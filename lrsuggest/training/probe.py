@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lrsuggest.curves.answer import Cost
+from lrsuggest.curves.heuristics.reasons import Reason, Said
 from lrsuggest.curves.smoothing import noise
 from lrsuggest.curves.suggestion import Suggestion
 from lrsuggest.errors import UserError
@@ -149,7 +150,7 @@ def probe(
     They train as the suggestion is meant: one cycle, or at a rate that stays if its `schedule` is
     "constant", with the optimizer's own momentum.
 
-    The first runs try the suggestion's own rate, then the other readings' within its interval; a
+    The first runs try the suggestion's own rate, then the other heuristics' within its interval; a
     sampler places the rest (see `choose`). A run that diverges is the worst there is, never an
     error. The best rate of a short run need not be that of a long one, so the curve's interval
     bounds the probes, and the consensus goes halfway to meet theirs (see `settle`); where the best
@@ -181,7 +182,7 @@ def probe(
     shorter = max(1.0, (total_steps or steps) / steps)
     lr = believed
     if believed is not None:
-        # Any other reading was asked for by name, and nothing says how far to trust it.
+        # Any other heuristic was asked for by name, and nothing says how far to trust it.
         lr = settle(
             suggestion.lr, believed, trials, shorter, by_halves=suggestion.heuristic == "consensus"
         )
@@ -222,13 +223,13 @@ def _without_metrics(learner: Learner) -> Iterator[None]:
         learner.metrics = metrics
 
 
-def _doubts(lr: float | None, trials: Trials, low: float, high: float) -> list[str]:
+def _doubts(lr: float | None, trials: Trials, low: float, high: float) -> list[Said]:
     """Say what about the probes speaks against the rate."""
     rates = [rate for rate, _ in trials]
     if lr is None:
-        return [f"Every probe, {min(rates):.1e} to {max(rates):.1e}, diverged: try lower rates."]
+        return [Reason.PROBES_DIVERGED.said(low=min(rates), high=max(rates))]
     best = min((value, rate) for rate, value in trials if math.isfinite(value))[1]
     edge = min(abs(math.log10(best / low)), abs(math.log10(best / high)))
     if len(trials) > 1 and best in (min(rates), max(rates)) and edge < APART_DECADES:
-        return [f"The best probe, {best:.1e}, is at the interval's end: the best may lie beyond."]
+        return [Reason.PROBES_AT_THE_END.said(best=best)]
     return []

@@ -22,7 +22,7 @@ Lags = Callable[[int, float], bool]
 Objective = Callable[[float, Lags], float]
 Trials = tuple[tuple[float, float], ...]
 
-APART_DECADES = 0.15  # two readings closer than this are one place
+APART_DECADES = 0.15  # two rates closer than this are one place
 _LAG = 0.5  # share of the best run's fall that a run may miss before it is broken off
 _TEMPERATURE = 0.5  # of the weights in `believe`, in distances of the median from the best
 

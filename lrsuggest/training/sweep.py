@@ -174,7 +174,7 @@ def _risen(
     """Return the step, of `least` to `most` made, at which the loss has blown up; None for not yet.
 
     Where the range goes on by itself it need not go as far as the stop rule would have it: once
-    the loss stays above its start by more than noise, what follows changes no reading of ours.
+    the loss stays above its start by more than noise, what follows changes no pick of ours.
     """
     for n in range(least, most + 1):
         if blows_up(Curve(rates[:n], loss[:n], skipped=skipped[:n])):

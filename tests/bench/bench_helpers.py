@@ -7,6 +7,7 @@ import sys
 import psutil
 
 from lrsuggest.bench.jobs.job import Job
+from lrsuggest.bench.jobs.record import Provenance, Record, Result
 
 GOOD = """
 title = "t"
@@ -27,6 +28,10 @@ def job(**changes):
         "seed": 0, "rates": (1e-3,),
     }  # fmt: skip
     return Job(**{**settings, **changes})
+
+
+OLD = Record(job(), Result("diverged", end={}), Provenance(0.5))
+NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
 
 
 def gone(processes, within=5.0):

@@ -147,6 +147,46 @@ def test_a_word_that_means_nothing_is_named(tables, capsys, words, says):
     assert not Path("reports").exists()
 
 
+USELESS = [
+    (["score", "t", "--workers", "4"], "score cannot use --workers 4; leave it out"),
+    (["--workers", "4", "score", "t"], "score cannot use --workers 4; leave it out"),
+    (["score", "t", "--data", "d"], "score cannot use --data d; leave it out"),
+    (["list", "--workers", "4"], "list cannot use --workers 4; leave it out"),
+    (["--out", "o", "list"], "list cannot use --out o; leave it out"),
+    (["export", "t", "--to", "x", "--device", "cpu"], "export cannot use --device cpu; leave it"),
+    (["report", "t", "--data", "d"], "report cannot use --data d; leave it out"),
+    (["fetch", "--scheduler", "tcp://a:1"], "fetch cannot use --scheduler tcp://a:1; leave it out"),
+    (["doctor", "--device", "cuda"], "doctor cannot use --device cuda; leave it out"),
+    (["--data", "d", "read", "c.csv"], "read cannot use --data d; leave it out"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), USELESS)
+def test_an_option_that_a_command_cannot_use_is_refused(tables, capsys, words, says):
+    assert says in refused(capsys, *words)
+    assert not Path("reports").exists()
+    assert not Path("x").exists()
+
+
+def test_an_empty_data_is_none_for_every_command(tables, capsys):
+    assert main(["--data", "", "score", "t"]) == 0  # a variable of the shell that is not set
+
+
+@pytest.mark.parametrize(
+    ("command", "used"),
+    [
+        ("run", "data out workers scheduler device"), ("report", "out"), ("export", "out"),
+        ("score", "out"), ("list", "data"), ("fetch", "data"), ("doctor", "data out"),
+    ],
+)  # fmt: skip
+def test_the_help_shows_what_a_command_uses(capsys, command, used):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    for name in ("data", "out", "workers", "scheduler", "device"):
+        assert (f"--{name} " in told) == (name in used.split()), name
+
+
 def test_tables_are_not_written_among_records(ran, tmp_path, capsys):
     before = sorted(path.name for path in ran.iterdir())
     told = refused(capsys, "export", str(ran), "--to", str(ran))

@@ -4,19 +4,16 @@ import errno
 from pathlib import Path
 
 import pytest
-from bench_helpers import fails, job
+from bench_helpers import NEW, fails
 from rich.progress import Progress
 
 from lrsuggest.bench.jobs.lock import driving
-from lrsuggest.bench.jobs.record import Provenance, Record, Result
 from lrsuggest.bench.jobs.store import Store, writing
 from lrsuggest.bench.plan.plan import Plan, save_plan
 from lrsuggest.bench.plan.prepare import prepare
 from lrsuggest.errors import UserError
 from lrsuggest.files import intact
 from lrsuggest.tasks.data.catalog import dataset
-
-NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
 
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.EACCES, errno.ESTALE], ids=errno.errorcode.get)

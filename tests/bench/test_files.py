@@ -98,7 +98,7 @@ def test_a_data_folder_whose_name_is_no_utf8_is_used(tmp_path):
     done = bench("run", suite(tmp_path, "cifar10_small"), "--data", os.fsdecode(odd), "--out",
                  tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    report = bench("report", tmp_path / "out", "--data", os.fsdecode(odd))
+    report = bench("report", tmp_path / "out")
     assert report.returncode == 0, report.stderr
     listed = bench("list", "cifar10_small", "--data", os.fsdecode(odd))
     assert listed.returncode == 0, listed.stderr

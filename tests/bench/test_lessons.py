@@ -15,7 +15,7 @@ from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan import chains, suite
 from lrsuggest.bench.plan.chains import FALLBACK, RULE, nearest, suggested, walk
 from lrsuggest.bench.plan.make import make_plan
-from lrsuggest.bench.plan.plan import Chain, Named, load_plan
+from lrsuggest.bench.plan.plan import Chain, NamedRates, load_plan
 from lrsuggest.bench.run import run_plan
 from lrsuggest.bench.tables import to_tables
 from lrsuggest.curves.curve import Curve
@@ -261,7 +261,9 @@ def test_rates_within_a_tenth_are_one(rate, found):
 def test_where_nothing_can_be_suggested_people_have_their_say():
     flat = Curve(np.geomspace(1e-7, 10, 100), np.ones(100))
     found = suggested([flat, flat], Context("adamw", "frozen", 100, 8))
-    assert found == Named(SUGGESTED, (FALLBACK,), f"abstained in 2 of 2, so {FALLBACK:g} there")
+    assert found == NamedRates(
+        SUGGESTED, (FALLBACK,), f"abstained in 2 of 2, so {FALLBACK:g} there"
+    )
 
 
 def test_number_formats_are_those_of_the_stage_or_of_the_whole_chain(tmp_path, street):

@@ -20,7 +20,8 @@ from lrsuggest.curves.heuristics.consensus import (
     vote,
 )
 from lrsuggest.curves.heuristics.landmarks import landmarks
-from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.testing import LAWS, check_law, simulated
 
 CONSENSUS = HEURISTICS["consensus"]

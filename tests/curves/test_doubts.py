@@ -128,7 +128,8 @@ def test_a_suggestion_keeps_what_it_was_read_with(stage, schedule):
 
 
 def test_the_page_reads_what_abstains_with_the_same_context(monkeypatch):
-    from lrsuggest.curves.heuristics.registry import Abstention, Heuristic, Reason
+    from lrsuggest.curves.heuristics.reasons import Reason
+    from lrsuggest.curves.heuristics.registry import Abstention, Heuristic
 
     def newcomer(curve, context):
         whole = context.optimizer == "sgd" and context.batch_size == 16

@@ -9,7 +9,8 @@ from helpers import sweep_like
 
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.all import HEURISTICS, read_all
-from lrsuggest.curves.heuristics.registry import Context, Reason, heuristic
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Context, heuristic
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.testing import LAWS, check_heuristic, check_law
 
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("reading", SHAPES, ids=lambda r: r.name)
-def test_ours_keep_every_law(reading, law, examples):
-    check_law(law, reading, examples=examples)
+@pytest.mark.parametrize("heuristic", SHAPES, ids=lambda r: r.name)
+def test_ours_keep_every_law(heuristic, law, examples):
+    check_law(law, heuristic, examples=examples)
 
 
 def test_the_contract_test_finds_who_breaks_a_law():
@@ -52,17 +53,17 @@ def test_the_contract_test_finds_who_breaks_a_law():
 
 def test_every_peer_breaks_a_law_and_the_page_says_which():
     page = (Path(__file__).parents[2] / "docs" / "laws.md").read_text("utf-8")
-    for name, reading in HEURISTICS.items():
+    for name, each in HEURISTICS.items():
         row = next((line for line in page.splitlines() if line.startswith(f"| {name} |")), "")
         broken = row.count("**breaks**")
-        if reading.origin == "consensus":  # exempt from scaling alone
+        if each.origin == "consensus":  # exempt from scaling alone
             assert broken == 1
             assert row.split("|")[3].strip() == "**breaks**"
             continue
-        assert (broken > 0) is (reading.origin == "peer"), name
-        if reading.origin == "peer":
+        assert (broken > 0) is (each.origin == "peer"), name
+        if each.origin == "peer":
             with pytest.raises(AssertionError):
-                check_heuristic(reading)
+                check_heuristic(each)
 
 
 def test_each_abstention_names_its_reason():

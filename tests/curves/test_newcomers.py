@@ -13,7 +13,8 @@ from lrsuggest import suggest_lr
 from lrsuggest.bench.commands.score import judged, print_regret
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.all import HEURISTICS
-from lrsuggest.curves.heuristics.registry import RESERVED, Abstention, Reason, heuristic
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import RESERVED, Abstention, heuristic
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.evidence import consensus_fit, regret
 from lrsuggest.evidence.studies import people

@@ -10,7 +10,8 @@ from lrsuggest.curves.heuristics.peers import (
     lightning_record,
     twentieth_record,
 )
-from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.testing import simulated
 
 

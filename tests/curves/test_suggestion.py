@@ -58,7 +58,9 @@ def test_three_lines_say_what_how_sure_and_why():
     assert "only a head trains" not in sure
     others = {k: v for k, v in found.candidates.items() if k != "consensus"}
     inside = [rate for rate in others.values() if found.low <= rate <= found.high]
-    assert why.startswith(f"Why: read by consensus; {len(inside)} of {len(others)} other readings")
+    assert why.startswith(
+        f"Why: read by consensus; {len(inside)} of {len(others)} other heuristics"
+    )
     far = max(others, key=lambda name: abs(np.log10(others[name] / found.lr)))
     assert why.endswith(f"the farthest off is {far} at {others[far]:.2g}.")
     assert "only a head trains" in str(suggest_lr(found.curve, stage="frozen"))

@@ -153,7 +153,7 @@ def test_a_real_browser_needs_no_sideways_scrolling(probed, tmp_path, width):
     text = page(probed, tmp_path)
     # A frame can be as narrow as a phone, a headless window cannot.
     measure = """let d = frames[0].document, box = e => e.getBoundingClientRect();
-        let svg = box(d.querySelector('figure svg')), table = box(d.querySelector('.readings'));
+        let svg = box(d.querySelector('figure svg')), table = box(d.querySelector('.heuristics'));
         d.querySelector('details').open = true;
         document.title = [d.documentElement.scrollWidth, svg.width, svg.height,
                           table.left - svg.left].map(Math.round).join(' ');"""

@@ -10,7 +10,7 @@ from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.registry import HEURISTICS
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.studies import claims as said
-from lrsuggest.evidence.studies.claims import claims, dips, slices, unjudged, verdicts, wilson
+from lrsuggest.evidence.studies.claims import claims, dips, judgements, slices, unjudged, wilson
 
 RATES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 CURVE = Curve(*sweep_like(bottom=1e-1))
@@ -31,7 +31,7 @@ def task(
 
 
 def told(tasks, claim):
-    rows = verdicts(tasks)
+    rows = judgements(tasks)
     return rows[rows.claim == claim]
 
 
@@ -171,12 +171,12 @@ def test_the_shapes_of_the_validation_loss():
 
 
 def test_dips_are_compared_with_what_never_rose():
-    rows = verdicts([traced()]).set_index("claim")
+    rows = judgements([traced()]).set_index("claim")
     assert rows.held[said.DIP_BEST]
     assert rows.held[said.DIP_FINE]
     assert rows.figure[said.DIP_BETTER] == pytest.approx(-0.75)
     assert rows.figure[said.DIP_BETTER_NEAR] == pytest.approx(-0.5)
-    other = verdicts([traced(loss=(3, 1, 2, 2, 3))]).set_index("claim")
+    other = judgements([traced(loss=(3, 1, 2, 2, 3))]).set_index("claim")
     assert not other.held[said.DIP_BEST]
     assert other.figure[said.DIP_BETTER_NEAR] == pytest.approx(0.5)
 
@@ -195,6 +195,6 @@ def test_claims_count_tasks_stage_by_stage():
 
 def test_no_evidence_judges_nothing():
     assert claims([]).empty
-    assert verdicts([task(loss=(3, 3, 3, 3, 3))]).empty
+    assert judgements([task(loss=(3, 3, 3, 3, 3))]).empty
     assert said.SLICE_10 in set(unjudged([]).claim)
     assert unjudged([]).reason.str.len().min() > 20

@@ -83,7 +83,7 @@ def test_what_is_scored_is_what_is_suggested(stay):
             if len(held):
                 row = held.iloc[seed]
                 assert [answer.low, answer.high] == pytest.approx([10**row.low, 10**row.high])
-            # Out of fold: the same reading, by the constants that the family had no say in.
+            # Out of fold: the same heuristic, by the constants that the family had no say in.
             plain = dataclasses.replace(rules[task.family], constant=0.0)
             apart = table.pick[task.label, UNSEEN, seed]
             step = rules[task.family].constant if task.schedule == "constant" else 0.0

@@ -13,8 +13,8 @@ from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.studies.sensitivity import (
     by_proxy,
     fidelity,
+    heuristics,
     movement,
-    readings,
     replicates,
 )
 
@@ -36,24 +36,24 @@ def task(label="a", loss=((3, 2, 1, 2),) * 2, *, variants=(), steps=40, runs=Non
 
 
 def picks_like(rows):
-    """A table as `readings` gives it, from (task, start, end, steps, seed, main, reading, pick)."""
-    names = ["task", "start", "end", "steps", "seed", "main", "reading", "pick"]
+    """A table as `heuristics` gives it: task, start, end, steps, seed, main, heuristic, pick."""
+    names = ["task", "start", "end", "steps", "seed", "main", "heuristic", "pick"]
     return pd.DataFrame(rows, columns=names)
 
 
-def main_rows(place, picks, reading="min_10"):
-    return [(place, 1e-7, 10.0, 100, s, True, reading, p) for s, p in enumerate(picks)]
+def main_rows(place, picks, heuristic="min_10"):
+    return [(place, 1e-7, 10.0, 100, s, True, heuristic, p) for s, p in enumerate(picks)]
 
 
 def test_range_tests_that_tasks_share_are_read_once():
     shared = ((1e-7, 10.0, 100, 0, curve()), (1e-7, 10.0, 100, 1, curve(noise=0.01)),
               (1e-7, 10.0, 50, 0, curve(n=50)))  # fmt: skip
     own = ((1e-7, 10.0, 100, 0, curve(bottom=1e-3)),)
-    table = readings([task("a", variants=shared), task("b", variants=shared),
+    table = heuristics([task("a", variants=shared), task("b", variants=shared),
                       task("c", variants=own), task("d")])  # fmt: skip
     assert table.task.unique().tolist() == ["a", "c"]
-    assert not any(HEURISTICS[name].origin == "constant" for name in table.reading.unique())
-    mine = table[(table.task == "a") & (table.reading == "min_10")]
+    assert not any(HEURISTICS[name].origin == "constant" for name in table.heuristic.unique())
+    mine = table[(table.task == "a") & (table.heuristic == "min_10")]
     assert mine.main.tolist() == [True, True, False]
     assert mine.pick.tolist() == [HEURISTICS["min_10"](each[-1]) for each in shared]
 
@@ -63,7 +63,7 @@ def test_movement_between_seeds_by_hand():
     table = movement(picks_like(main_rows("a", [1e-2, 1e-1, 1e-2])
                                 + main_rows("b", [1e-3, 1e-1, math.nan])))  # fmt: skip
     row = table[table.varied == "sweep seed"].iloc[0]
-    assert (row.reading, row.tasks, row.pairs) == ("min_10", 2, 4)
+    assert (row.heuristic, row.tasks, row.pairs) == ("min_10", 2, 4)
     assert row["median"] == pytest.approx((2 / 3 + 2) / 2)
     assert row.p90 == pytest.approx(2 / 3 + 0.9 * (2 - 2 / 3))
     assert row.lost == pytest.approx(2 / 6)
@@ -213,8 +213,8 @@ def test_each_proxy_in_a_row():
 
 
 def test_no_evidence_gives_empty_tables():
-    assert readings([]).empty
-    assert movement(readings([])).empty
+    assert heuristics([]).empty
+    assert movement(heuristics([])).empty
     assert replicates([]).empty
     assert fidelity([]).empty
     assert by_proxy(fidelity([])).empty

@@ -56,6 +56,9 @@ BROKEN = [
     *(("tasks", "hand_picked", value, "no rate") for value in ("x", "0.1 0", "-1", "inf", "nan")),
     *(("sweeps", name, value, "no rate") for name in ("start", "end")
       for value in ("0", "-1", "x", "inf", "")),
+    *(("tasks", "kind", value, "none of classification, segmentation, points, ")
+      for value in ("Regression", "regresion", "")),
+    *(("tasks", "family", value, "empty") for value in ("", " ", "nan")),
     ("sweeps", "end", "1e-9", "not above its start"),
     *(("sweeps", "steps", value, "no whole number above 0") for value in ("0", "3.5", "")),
     ("sweeps", "steps", "1", "below its number of losses"),

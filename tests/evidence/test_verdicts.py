@@ -18,7 +18,7 @@ from lrsuggest.evidence.lessons import (
     autopilot,
     branches,
 )
-from lrsuggest.evidence.paired import Verdict, compare
+from lrsuggest.evidence.paired import Outcome, compare
 from lrsuggest.evidence.regret import regret
 from lrsuggest.evidence.response import Response, TaskEvidence
 from lrsuggest.evidence.tables import load_lessons
@@ -38,9 +38,9 @@ def test_the_interval_is_the_paired_t_interval_and_mirrors(rows, higher):
     np.testing.assert_allclose((found.low, found.high), ends, atol=1e-9)
     other = compare(theirs, ours, margin=0.1, higher=higher)
     assert other.difference == pytest.approx(-found.difference)
-    assert {found.verdict, other.verdict} != {Verdict.WORSE}
-    if found.verdict in (Verdict.WORSE, Verdict.WITHIN):
-        assert other.verdict is Verdict.BETTER
+    assert {found.outcome, other.outcome} != {Outcome.WORSE}
+    if found.outcome in (Outcome.WORSE, Outcome.WITHIN):
+        assert other.outcome is Outcome.BETTER
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_the_interval_is_the_paired_t_interval_and_mirrors(rows, higher):
     ],
 )
 def test_what_may_be_said(ours, theirs, says):
-    assert compare(ours, theirs, margin=0.005, higher=True).verdict == says
+    assert compare(ours, theirs, margin=0.005, higher=True).outcome == says
 
 
 def test_less_of_an_error_is_better():
-    assert compare([1.0] * 3, [2.0] * 3, margin=0, higher=False).verdict is Verdict.BETTER
-    assert compare([2.0] * 3, [1.0] * 3, margin=0, higher=False).verdict is Verdict.WORSE
+    assert compare([1.0] * 3, [2.0] * 3, margin=0, higher=False).outcome is Outcome.BETTER
+    assert compare([2.0] * 3, [1.0] * 3, margin=0, higher=False).outcome is Outcome.WORSE
 
 
 @given(st.integers(0, 10**6), st.integers(2, 6))
@@ -139,9 +139,9 @@ def test_chains_are_compared_stage_by_stage_and_at_the_test_split():
     assert first["their_mean"] == pytest.approx(0.811)
     assert first["our_sd"] == pytest.approx(0.001)
     assert first["our_seconds"] == 11.0
-    assert (first["our_n"], first["against"].verdict) == (3, Verdict.BETTER)
+    assert (first["our_n"], first["against"].outcome) == (3, Outcome.BETTER)
     assert first["against"].difference == pytest.approx(0.1)
-    assert test["against"].verdict is Verdict.WORSE  # .01 below, each time the same
+    assert test["against"].outcome is Outcome.WORSE  # .01 below, each time the same
 
 
 def test_a_chain_that_diverged_is_lost_at_every_stage_after():
@@ -149,7 +149,7 @@ def test_a_chain_that_diverged_is_lost_at_every_stage_after():
     rows += [chain("suggested", s, n, 0.9) for s in range(2) for n in (1, 2)]
     rows += [chain("suggested", 2, 1, NAN)]
     found = autopilot(lesson(rows)).set_index("number")
-    assert [found.against[n].verdict for n in (1, 2)] == [Verdict.WORSE] * 2
+    assert [found.against[n].outcome for n in (1, 2)] == [Outcome.WORSE] * 2
     assert found.our_n.tolist() == [2, 2]
     assert found.their_n.tolist() == [3, 3]
     assert np.isinf(found.our_values[2]).tolist() == [False, False, True]
@@ -162,11 +162,11 @@ def test_number_formats_are_compared_with_the_same_hand_picked_chains():
                  for s in range(3)]  # fmt: skip
     found = autopilot(lesson(rows))
     found = found[found.number == 1].set_index("precision")
-    assert found.against["fp32"].verdict is Verdict.NOT_WORSE
-    assert found.against["fp16"].verdict is Verdict.WORSE
+    assert found.against["fp32"].outcome is Outcome.NOT_WORSE
+    assert found.against["fp16"].outcome is Outcome.WORSE
     assert found.in_fp32["fp32"] is None
     assert found.in_fp32["fp16"].difference == pytest.approx(-0.1)
-    assert found.in_fp32["fp16"].verdict is Verdict.WORSE
+    assert found.in_fp32["fp16"].outcome is Outcome.WORSE
 
 
 def test_a_branch_has_everybodys_rate_metric_and_regret():
@@ -184,8 +184,8 @@ def test_a_branch_has_everybodys_rate_metric_and_regret():
         {"hand-picked": 0.0, "suggested": 0.5, "rule": 1.5}
     )
     assert found.against["hand-picked"] is None
-    assert found.against["suggested"].verdict is Verdict.WORSE
-    assert found.against["rule"].verdict is Verdict.WORSE
+    assert found.against["suggested"].outcome is Outcome.WORSE
+    assert found.against["rule"].outcome is Outcome.WORSE
     assert np.isinf(found.per_seed["rule"]).all()
     assert found.n.to_dict() == {"hand-picked": 3, "suggested": 3, "rule": 0}
     alone = branches(lesson(named=named), [])  # without the response only regret is missing
@@ -196,17 +196,17 @@ def test_a_chain_that_did_not_go_on_is_missing_and_decides_nothing():
     rows = [chain("hand-picked", s, n, 0.8) for s in range(3) for n in (1, 2)]
     rows += [chain("suggested", s, 1, 0.8) for s in range(3)] + [chain("suggested", 0, 2, 0.9)]
     found = autopilot(lesson(rows)).set_index("number")
-    assert found.against[1].verdict is Verdict.NOT_WORSE
-    assert (found.against[2].verdict, found.against[2].missing) == (Verdict.MISSING, 2)
+    assert found.against[1].outcome is Outcome.NOT_WORSE
+    assert (found.against[2].outcome, found.against[2].missing) == (Outcome.MISSING, 2)
     few = autopilot(lesson([row for row in rows if row[2] < 2]))  # the third seed never began
-    assert {each.verdict for each in few.against} == {Verdict.MISSING}
+    assert {each.outcome for each in few.against} == {Outcome.MISSING}
 
 
 @pytest.mark.parametrize("pilots", [(), ("hand-picked",), ("suggested",)])
 def test_chains_of_one_pilot_or_none_are_no_comparison(pilots):
     rows = [chain(pilot, s, 1, 0.8) for pilot in pilots for s in range(3)]
     found = autopilot(lesson(rows))
-    assert all(each.verdict is Verdict.MISSING for each in found.against)
+    assert all(each.outcome is Outcome.MISSING for each in found.against)
     assert len(found) == 2 * ("suggested" in pilots)
     assert branches(lesson(rows), []).empty
 
@@ -215,7 +215,7 @@ def test_a_branch_with_a_missing_run_says_so():
     named = [(1, name, "", 1e-2, NAN, seed, 1.0, 0.9) for name in ("hand-picked", "suggested")
              for seed in range(3)][:-1]  # fmt: skip
     found = branches(lesson(named=named), []).set_index("contestant")
-    assert found.against["suggested"].verdict is Verdict.MISSING
+    assert found.against["suggested"].outcome is Outcome.MISSING
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):

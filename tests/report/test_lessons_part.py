@@ -115,6 +115,6 @@ def test_one_pilot_alone_validates_nothing(pilot):
 def test_the_overview_counts_what_the_chains_came_to():
     held = lesson("camvid11", "camvid", ("72x96", "96x128"))
     found = overview([held])
-    assert found["reading"].endswith("1 undecided.")
+    assert found["caption"].endswith("1 undecided.")
     assert [row["number"] for row in found["rows"]] == [2]
-    assert "No whole chain" in overview([])["reading"]
+    assert "No whole chain" in overview([])["caption"]

@@ -1,9 +1,11 @@
 """What is in a folder or an archive is read whole or refused: nothing vanishes for its name."""
 
+import csv
 import gzip
 import lzma
 import os
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +194,83 @@ def test_many_links_are_followed_at_once_and_from_anywhere(tmp_path, monkeypatch
         tar(images, path, *members, top="top/all")
         with pytest.raises(UserError, match="a link in it leads nowhere"):
             list(contents(path))
+
+
+def empty_class(folder):
+    (folder / "train" / "wasps").mkdir()
+
+
+def class_of_notes(folder):
+    (folder / "valid" / "wasps").mkdir()
+    (folder / "valid" / "wasps" / "notes.txt").write_text("no picture")
+
+
+def beside_the_classes(folder):
+    (folder / "train" / "lost.png").write_bytes(picture(3))
+
+
+def below_a_class(folder):
+    (folder / "train" / "ants" / "more").mkdir()
+    (folder / "train" / "ants" / "more" / "1.png").write_bytes(picture(3))
+
+
+def one_word_twice(folder):
+    (folder / "valid" / "ants").rename(folder / "valid" / "Ants")
+
+
+SLIPS = {
+    empty_class: "the class folder .*train/wasps holds no images",
+    class_of_notes: "the class folder .*valid/wasps holds no images",
+    beside_the_classes: "train/lost.png lies beside the class folders, in none of them; move it",
+    below_a_class: "train/ants/more/1.png lies deeper than SPLIT/CLASS/IMAGE",
+    one_word_twice: "'Ants' and 'ants', one word in two spellings",
+}
+
+
+@pytest.mark.parametrize(("slip", "said"), SLIPS.items())
+def test_an_archive_is_judged_as_its_folder_is(tmp_path, slip, said):
+    folder = classes(tmp_path / "f")
+    slip(folder)
+    sources = [folder, *(tar(folder, tmp_path / f"{top}a.tgz", top=top) for top in ("top", "."))]
+    for source in sources:
+        with pytest.raises(UserError, match=said):
+            read("folders", source, (9, 9), quietly)
+
+
+def test_a_split_without_classes_beside_the_others_is_left_alone(tmp_path):
+    folder = classes(tmp_path / "f")
+    (folder / "test").mkdir()  # as competitions give what is to be told
+    (folder / "test" / "1.png").write_bytes(picture(3))
+    for source in (folder, tar(folder, tmp_path / "a.tgz")):
+        assert len(read("folders", source, (9, 9), quietly).inputs) == 4
+
+
+LEFT = (
+    "models/stage-1.pth", "models/tmp.pth", "export.pkl", "history.csv", "last.ckpt",
+    "checkpoint-500/model.safetensors", "checkpoint-500/trainer_state.json",
+    "lightning_logs/version_0/metrics.csv", "wandb/run-1/files/config.yaml", "mlruns/0/meta.yaml",
+    "runs/1/events.out.tfevents.1", "tb_logs/x/hparams.yaml", "train/ants/best.pt",
+    "__pycache__/data.cpython-311.pyc", ".ipynb_checkpoints/a.png", "train/.DS_Store",
+    "train/ants/Thumbs.db",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_a_training_leaves_beside_its_data_is_no_data(tmp_path, name):
+    folder = classes(tmp_path / "f")
+    before, held = fingerprint(folder), names(contents(folder))
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(picture(3))
+    assert fingerprint(folder) == before
+    for source in (folder, tar(folder, tmp_path / "a.tgz")):
+        assert set(read("folders", source, (9, 9), quietly).classes) == {"ants", "bees"}
+        assert names(contents(source)) == held
+
+
+def test_a_recorded_folder_has_the_fingerprint_it_was_recorded_with(data_root):
+    if not (data_root / "hymenoptera").is_dir():
+        pytest.skip("no hymenoptera at hand")
+    table = Path(__file__).parents[2] / "benchmarks" / "recorded" / "tasks.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        recorded = {row["fingerprint"] for row in csv.DictReader(file)}
+    assert fingerprint(data_root / "hymenoptera") in recorded

@@ -190,6 +190,21 @@ def test_one_word_in_two_spellings_is_refused(tmp_path):
     assert set(ask(letters, "mammography").classes) == {"a", "A", "b"}
 
 
+@pytest.mark.parametrize("other", ["IDEAL", "ideal", "Very  Good", "Very\u00a0Good"])
+def test_one_category_in_two_spellings_is_refused(tmp_path, other):
+    cuts = ["Ideal", "Very Good", "Ideal ", " Very Good", "Fair", other]
+    rows = [["carat", "cut", "price"]]
+    rows += [[f"0.{k + 10}", cuts[k % len(cuts)], str(300 + k)] for k in range(60)]
+    with pytest.raises(UserError, match=r"cut holds '.*' and '.*', one word in two spellings"):
+        ask(write(tmp_path, rows))
+    for row in rows[1:]:
+        row[1] = "Fair" if row[1] == other else row[1]
+    assert ask(write(tmp_path, rows)).inputs.shape == (60, 4)  # a number and three categories
+    for row in rows[1:]:
+        row[1] = {"Ideal": "a", "Fair": "A"}.get(row[1], "b")  # single letters may be two
+    assert ask(write(tmp_path, rows)).inputs.shape == (60, 4)
+
+
 def test_numbers_with_a_unit_are_named(tmp_path):
     def weighed(said):
         header, *rows = diamonds()

@@ -45,7 +45,7 @@ def test_sorted_images_are_read_whole(
 FILES = {
     "train/dark/1.png": png(20), "train/light/1.png": png(220), "train/light/2.PNG": png(210, "L"),
     "valid/dark/9.png": png(30, "P"), "test/light/3.png": png(200, "RGBA"),
-    "labels.csv": b"a,b\n", "train/readme.png": b"not one of them",
+    "labels.csv": b"a,b\n", "readme.png": b"not one of them",
 }  # fmt: skip
 
 

@@ -100,10 +100,10 @@ class FastaiLearner(Learner):
         found = walk(x.loss_func, *(vars(each) for each in self._acting), skip=(x, x.model, x.dls))
         modules = [each for each, _ in found if isinstance(each, torch.nn.Module)]
         # Such as a loss whose weights a splitter gives to the optimizer: trained where it is.
-        self.also = (
-            self._opt,
-            *(each for each in modules if any(id(p) in trained for p in each.parameters())),
-        )
+        self._beside = [m for m in modules if any(id(p) in trained for p in m.parameters())]
+        # The copies of all others begin as these stand, seeded, and share what closures hold.
+        self.also = (self._opt, *self._beside, x.loss_func, *self._acting)
+        self.closed = (sys.modules["fastai.learner"].Learner,)
         memo = self._shared()
         twins((each for each in (train, valid) if _is_fastai(each)), memo)
         self.batches = memo[id(train)]
@@ -128,7 +128,8 @@ class FastaiLearner(Learner):
     @property
     def detected_stage(self) -> Stage | None:
         """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
-        return super().detected_stage or ("unfrozen" if self._unfrozen else None)
+        found = super().detected_stage
+        return "unfrozen" if self._unfrozen and found != "frozen" else found
 
     @property
     def continued(self) -> bool | None:
@@ -191,7 +192,7 @@ class FastaiLearner(Learner):
         parts = [part for each in data if hasattr(each, "__dict__") for part in vars(each).values()]
         shared = [
             *self.model.modules(), *self.model.parameters(), *self.model.buffers(),
-            *self.also, *self._parameters_of_others(), x.opt_func, *data, *parts,
+            self._opt, *self._beside, *self._parameters_of_others(), x.opt_func, *data, *parts,
             *(each for each in loaders if not _is_fastai(each)),
             *(each for each in x.cbs if each not in self._acting),
             *(vars(x)[name] for name in _OF_THE_BATCH if name in vars(x)),
@@ -200,9 +201,8 @@ class FastaiLearner(Learner):
 
     def _parameters_of_others(self) -> Iterator[Tensor]:
         """Yield weights and buffers of the modules beside the model that the optimizer trains."""
-        for each in self.also[1:]:
-            if isinstance(each, torch.nn.Module):
-                yield from (*each.parameters(), *each.buffers())
+        for each in self._beside:
+            yield from (*each.parameters(), *each.buffers())
 
     def step(self, batches: Iterator[Any]) -> Tensor:
         """Take one optimizer step on as many batches as fastai takes for it.

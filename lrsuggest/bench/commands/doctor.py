@@ -1,5 +1,6 @@
 """What works on this machine, what does not, and how to mend it; nothing is changed."""
 
+import argparse
 import os
 import platform
 import shutil
@@ -76,6 +77,12 @@ for name in sys.argv[1:]:
         said = (type(error).__name__ + ": " + str(error)).splitlines()[0]
     print("\\n{_MARK}", name, said, flush=True)
 """
+
+
+def doctor(args: argparse.Namespace, console: Console) -> int:
+    """Say what works here and what does not; returns 1 where something is off, else 0."""
+    out = getattr(args, "out", None) or "reports"
+    return print_doctor(console, getattr(args, "data", None), Path(out))
 
 
 def print_doctor(console: Console, data: str | None, out: Path) -> int:

@@ -1,5 +1,6 @@
 """What there is: suites, datasets with their hand-picked rates, heuristics; nothing is run."""
 
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,15 @@ from rich.table import Table
 from lrsuggest.bench.plan.suite import load, suite_names
 from lrsuggest.curves.heuristics.all import HEURISTICS
 from lrsuggest.errors import UserError
-from lrsuggest.tasks.data.catalog import CourseStage, Dataset, HandPicked, dataset, datasets, locate
+from lrsuggest.tasks.data.catalog import (
+    CourseStage,
+    Dataset,
+    HandPicked,
+    data_root,
+    dataset,
+    datasets,
+    locate,
+)
 from lrsuggest.tasks.data.fetch import archive
 
 _NO_READER = "no reader yet"
@@ -16,6 +25,16 @@ _ROOMY = 120  # columns of a terminal in which a dataset fits on a line or two
 _FETCH = "Can be fetched: python -m lrsuggest.bench fetch NAME --data DATA"
 _BY_HAND = "To be put below DATA by hand; list NAME says from where"
 _DATA = Path("DATA")  # stands for the folder of --data
+
+
+def list_all(args: argparse.Namespace, console: Console) -> int:
+    """Say what there is, or all about what is named."""
+    root = data_root(getattr(args, "data", None))
+    for name in args.names:
+        print_dataset(console, name, root)
+    if not args.names:
+        print_list(console, root)
+    return 0
 
 
 def print_list(console: Console, root: Path | None) -> None:

@@ -14,15 +14,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", help="frozen (head only), unfrozen, finetune or scratch")
     parser.add_argument("--train-steps", type=int, metavar="N", help="planned optimizer steps")
     parser.add_argument("--schedule", help="one_cycle (the default) or constant")
-    parser.add_argument("--html", metavar="FILE", help="write an offline page with every reading")
+    parser.add_argument("--html", metavar="FILE", help="write an offline page with every heuristic")
 
 
-def print_reading(console: Console, args: argparse.Namespace) -> None:
-    """Print a suggestion's three lines and every reading's rate.
+def read(args: argparse.Namespace, console: Console) -> int:
+    """Print a suggestion's three lines and every heuristic's rate; returns 0.
 
     Args:
-        console: where to.
         args: what `add_options` asked for.
+        console: where to.
 
     Raises:
         UserError: the file holds no curve, a name is unknown, or the page cannot be written.
@@ -46,3 +46,4 @@ def print_reading(console: Console, args: argparse.Namespace) -> None:
     if args.html:
         suggestion.to_html(args.html, title=Path(args.curve).name)
         console.print(f"page: {args.html}", highlight=False, markup=False)
+    return 0

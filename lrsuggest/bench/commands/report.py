@@ -17,7 +17,7 @@ from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.plan.suite import load as load_suite
 from lrsuggest.bench.tables import Collected, to_tables
 from lrsuggest.decoding import decode, read_bytes
-from lrsuggest.errors import UserError
+from lrsuggest.errors import UserError, printable
 from lrsuggest.evidence.lessons import TEST, LessonEvidence, autopilot
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.evidence.tables import Tables
@@ -28,7 +28,7 @@ from lrsuggest.report.lessons import metric, verdict
 from lrsuggest.report.page import render
 
 
-class Gathered(NamedTuple):
+class Evidence(NamedTuple):
     """What `lrsuggest.report.page.render` takes, in its order."""
 
     tasks: list[TaskEvidence]
@@ -37,7 +37,7 @@ class Gathered(NamedTuple):
     stages: list[TaskEvidence]
 
 
-def gather(where: Path, command: str = "") -> Gathered:
+def gather(where: Path, command: str = "") -> Evidence:
     """Return the evidence of an output folder, or of a folder of exported tables.
 
     Args:
@@ -58,16 +58,16 @@ def gather(where: Path, command: str = "") -> Gathered:
     return evidence(to_tables(load_plan(where), Store(where)))
 
 
-def evidence(collected: Collected) -> Gathered:
+def evidence(collected: Collected) -> Evidence:
     """Return the evidence of an output folder, made from the tables of its records."""
     lessons = [
         replace(lesson, traces=collected.traces[lesson.name])
         for lesson in collected.tables.lessons()
     ]
-    return Gathered(collected.tables.tasks(), collected.story, lessons, [])
+    return Evidence(collected.tables.tasks(), collected.story, lessons, [])
 
 
-def _from_tables(folder: Path, command: str) -> Gathered:
+def _from_tables(folder: Path, command: str) -> Evidence:
     """Return the evidence of exported tables; lessons may lie beside them or in lessons/."""
     tables = Tables.read(folder)
     tasks, lessons = tables.tasks(), tables.lessons()
@@ -85,7 +85,7 @@ def _from_tables(folder: Path, command: str) -> Gathered:
         recorded=runs + sum(len(lesson.chains) for lesson in lessons),
         kept=str(folder),
     )
-    return Gathered(tasks, story, lessons, stages)
+    return Evidence(tasks, story, lessons, stages)
 
 
 def _title(folder: Path) -> str:
@@ -110,7 +110,7 @@ def _absent(lessons: list[LessonEvidence]) -> tuple[str, ...]:
     )
 
 
-def write(found: Gathered, path: Path, console: Console) -> None:
+def write(found: Evidence, path: Path, console: Console) -> None:
     """Write the report and say where it is."""
     _put(render(*found), path, console)
 
@@ -126,7 +126,7 @@ def _put(page: str, path: Path, console: Console) -> None:
     console.print(f"report: {path}", highlight=False, markup=False)
 
 
-def compare(before: Gathered, after: Gathered, command: str, path: Path, console: Console) -> None:
+def compare(before: Evidence, after: Evidence, command: str, path: Path, console: Console) -> None:
     """Write what got better or worse from one to the other, and print the gist."""
     found = Comparison.of(
         Side(before.story.kept or before.story.title, before.tasks, before.lessons),
@@ -137,19 +137,20 @@ def compare(before: Gathered, after: Gathered, command: str, path: Path, console
     _put(render_comparison(found, command), path, console)
 
 
-def report(args: argparse.Namespace, command: str, console: Console) -> int:
+def report(args: argparse.Namespace, words: Sequence[str], console: Console) -> int:
     """Write a comparison, or the report of an output folder or of exported tables.
 
     Args:
         args: suite (a suite's name, an output folder or a folder of tables), compare (two folders,
             or None) and out.
-        command: what was asked for, in words.
+        words: the command's arguments, for the page.
         console: where to say what was written.
 
     Returns:
         1 where a planned run has no result, else 0.
     """
     out = getattr(args, "out", None)
+    command = f"python -m lrsuggest.bench {printable(' '.join(words))}"
     if args.compare:
         if args.suite is not None:
             raise UserError(

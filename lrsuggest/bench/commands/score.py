@@ -1,6 +1,7 @@
 """Judges heuristics on recorded tables and prints how they did; loads no torch."""
 
 import argparse
+import contextlib
 import importlib.util
 import math
 import sys
@@ -20,7 +21,26 @@ from lrsuggest.errors import UserError
 from lrsuggest.evidence.contested import by_schedule, contested, left_out, of, rests_on
 from lrsuggest.evidence.regret import rankable
 from lrsuggest.evidence.response import TaskEvidence
+from lrsuggest.files import output
 from lrsuggest.resources import shipped
+
+
+def score(args: argparse.Namespace, console: Console) -> int:
+    """Judge the registered heuristics and a person's own."""
+    files, where = asked(args)
+    new = [name for file in files for name in register(file)]
+    if args.humans:
+        split = {"held-out": "held_out", "all": None}.get(args.families, args.families)
+        print_people(split, console, new)
+        return 0
+    # Opened first: that it cannot be written is to be told before the contest.
+    with output(args.csv) if args.csv else contextlib.nullcontext() as file:
+        table = print_regret(judged(where, args.families), console, new)
+        if file and table.empty:
+            raise UserError(f"there is no ranking to write, so {args.csv} is left as it is")
+        if file:
+            file.write(table.to_csv(index=False).encode())
+    return 0
 
 
 def asked(args: argparse.Namespace) -> tuple[list[Path], Path | None]:

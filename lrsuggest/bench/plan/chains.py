@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from lrsuggest.bench.jobs.job import Job, data_file
 from lrsuggest.bench.jobs.record import Record
-from lrsuggest.bench.plan.plan import Chain, Named, PlannedLesson, PlannedTask
+from lrsuggest.bench.plan.plan import Chain, NamedRates, PlannedLesson, PlannedTask
 from lrsuggest.bench.plan.prepare import prepare
 from lrsuggest.bench.plan.suite import Suite
 from lrsuggest.curves.curve import Curve
@@ -38,11 +38,11 @@ def _seed(number: int, seed: int, *, sweep: bool = False) -> int:
     return 1000 * number + 500 * sweep + seed
 
 
-def hand_picked(which: Dataset, stage: LessonStage) -> tuple[Named, ...]:
+def hand_picked(which: Dataset, stage: LessonStage) -> tuple[NamedRates, ...]:
     """Return what people chose for a stage, the one to compare with first."""
     picks = which.stages[stage.course - 1].hand_picked
     return tuple(
-        Named(
+        NamedRates(
             HAND_PICKED if index == 0 else f"{HAND_PICKED} {index + 1}",
             pick.lr if isinstance(pick.lr, tuple) else (pick.lr,),
             pick.where,
@@ -51,7 +51,7 @@ def hand_picked(which: Dataset, stage: LessonStage) -> tuple[Named, ...]:
     )
 
 
-def suggested(curves: Sequence[Curve], context: Context) -> Named:
+def suggested(curves: Sequence[Curve], context: Context) -> NamedRates:
     """Return the suggestion's rates, the geometric mean over range tests."""
     made = [suggest(curve, context, fallback=FALLBACK) for curve in curves]
     none = sum(each.lr is None for each in made)
@@ -59,17 +59,17 @@ def suggested(curves: Sequence[Curve], context: Context) -> Named:
     top = float(f"{np.exp(np.mean(np.log([float(each) for each in made]))):.3g}")
     spread = made[0].slice
     if spread.start is None:
-        return Named(SUGGESTED, (top,), where)
+        return NamedRates(SUGGESTED, (top,), where)
     low = float(f"{top * spread.start / spread.stop:.3g}")
-    return Named(SUGGESTED, (low, top), where)
+    return NamedRates(SUGGESTED, (low, top), where)
 
 
-def _rule(lesson: PlannedLesson, number: int) -> tuple[Named, ...]:
+def _rule(lesson: PlannedLesson, number: int) -> tuple[NamedRates, ...]:
     """The teacher's rule for an unfrozen stage: a fifth of the frozen rate, down to 1/200 of it."""
     if lesson.stages[number - 1].stage != "unfrozen":
         return ()
     top = lesson.hand_picked[number - 2].rates[-1] / 5
-    return (Named(RULE, (top / 200, top), "fast.ai course v3, lesson 3"),)
+    return (NamedRates(RULE, (top / 200, top), "fast.ai course v3, lesson 3"),)
 
 
 def _common(
@@ -182,7 +182,7 @@ def plan_lesson(
     return tasks, planned
 
 
-def all_named(task: PlannedTask, curves: Sequence[Curve]) -> tuple[Named, ...]:
+def all_named(task: PlannedTask, curves: Sequence[Curve]) -> tuple[NamedRates, ...]:
     """Return the contestants with runs of their own, ours read from the stage's range tests."""
     if not curves:
         return task.named
@@ -197,7 +197,7 @@ def chain_file(lesson: PlannedLesson, job: Job) -> str:
     return data_file(job.dataset, job.fingerprint, job.size)
 
 
-def named_runs(task: PlannedTask, named: Sequence[Named]) -> tuple[Job, ...]:
+def named_runs(task: PlannedTask, named: Sequence[NamedRates]) -> tuple[Job, ...]:
     """Return the runs at contestants' own rates; one within 10 % of another rate shares its runs.
 
     A slice never shares: its low end matters too.

@@ -19,7 +19,7 @@ from lrsuggest.vocabulary import Precision, Schedule, Stage
 Pilot = Literal["hand-picked", "suggested"]
 
 
-class Named(msgspec.Struct, frozen=True):
+class NamedRates(msgspec.Struct, frozen=True):
     """Whose rate it is, and the rate: (maximum,) or (lowest, maximum) of a slice."""
 
     name: str
@@ -51,7 +51,7 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     chase: bool = True
     extra: tuple[Job, ...] = ()
     lesson: str = ""
-    named: tuple[Named, ...] = ()
+    named: tuple[NamedRates, ...] = ()
 
     @property
     def grid(self) -> list[Job]:
@@ -102,7 +102,7 @@ class PlannedLesson(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     stages: tuple[LessonStage, ...]
     steps: tuple[int, ...]
-    hand_picked: tuple[Named, ...]
+    hand_picked: tuple[NamedRates, ...]
     chains: tuple[Chain, ...]
     sweep: Sweep
     schedule: Schedule

@@ -25,8 +25,8 @@ _SAME = 1.05  # rates that differ by less than this are read as one
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A row of the page's table: what one reading says, or why it says nothing."""
+class _Row:
+    """A row of the page's table: what one heuristic says, or why it says nothing."""
 
     name: str
     source: str
@@ -52,7 +52,7 @@ def render(found: Answer, title: str, date: object) -> str:
         lines=str(found).splitlines(),
         found=found,
         plot=_plot(found, legend=False),
-        readings=list(_readings(found)),
+        heuristics=list(_heuristics(found)),
         steps=list(zip(curve.lr.tolist(), curve.loss.tolist(), curve.skipped, strict=True)),
         download="data:text/csv;base64," + b64encode(table.encode()).decode(),
         facts=_facts(found, date),
@@ -84,12 +84,12 @@ def _plot(found: Answer, *, legend: bool = True) -> Markup:
     return Markup(out[0].replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1))
 
 
-def _readings(found: Answer) -> Iterator[_Reading]:
-    """Yield the candidates from the highest rate to the lowest, then the readings that abstain."""
+def _heuristics(found: Answer) -> Iterator[_Row]:
+    """Yield the candidates from the highest rate down, then the heuristics that abstain."""
     drawn = {name: Markup(glyph(mark, colour)) for mark, colour, name in marks(found.candidates)}
     for name, pick in sorted(found.candidates.items(), key=lambda each: -each[1]):
         within = found.low is not None and found.high is not None
-        yield _Reading(
+        yield _Row(
             name, _source(name), drawn[name], rate(pick), _against(pick, found.lr),
             within and cast(float, found.low) <= pick <= cast(float, found.high),
             name == found.heuristic,
@@ -98,9 +98,7 @@ def _readings(found: Answer) -> Iterator[_Reading]:
         if name not in found.candidates and each.origin != "constant":
             answer = each(found.curve, found.context)
             reason = answer.reason.value if isinstance(answer, Abstention) else "No usable rate."
-            yield _Reading(
-                name, each.source, Markup(), followed=name == found.heuristic, reason=reason
-            )
+            yield _Row(name, each.source, Markup(), followed=name == found.heuristic, reason=reason)
 
 
 def _source(name: str) -> str:
@@ -131,7 +129,7 @@ def _facts(found: Answer, date: object) -> dict[str, str]:
     except PackageNotFoundError:
         release = "source tree"
     facts = {
-        "reading followed": f"{found.heuristic} ({_source(found.heuristic)})",
+        "heuristic followed": f"{found.heuristic} ({_source(found.heuristic)})",
         "stage": found.stage or "not given",
         "schedule": found.schedule or "one_cycle",
         "curve": repr(found.curve),

@@ -34,7 +34,7 @@ def read_all(
     constants: bool = False,
     forgiving: bool = False,
 ) -> dict[str, float | Abstention]:
-    """Return every registered reading of the curve by name, constants only if asked for.
+    """Return every registered heuristic of the curve by name, constants only if asked for.
 
     Args:
         curve: what to read.

@@ -1,7 +1,7 @@
-"""Landmarks of a range test: places on the curve that no single reading owns.
+"""Landmarks of a range test: places on the curve that no single heuristic owns.
 
 All are rates, none depends on the loss's scale or offset, and each is taken from a Gaussian
-smoothing on log rate, which does not lag. Unlike the readings in shapes.py they are given even
+smoothing on log rate, which does not lag. Unlike the heuristics in shapes.py they are given even
 where noise hides much of the descent; how far it does is told beside them.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import FEWEST_POINTS, Abstention, Reason
+from lrsuggest.curves.heuristics.reasons import FEWEST_POINTS, Reason
+from lrsuggest.curves.heuristics.registry import Abstention
 from lrsuggest.curves.smoothing import noise, smooth
 
 _DONE = 0.9  # share of the fall after which little is left to gain

@@ -1,8 +1,8 @@
 """What other learning rate finders record and answer, with their faults kept.
 
 Each peer is two functions: what its own loop would have recorded of these raw losses (its
-smoothing and its stop rule), and its reading of what it recorded. Arithmetic is in the peer's own
-precision. Where the peer raises or answers None, the reading abstains.
+smoothing and its stop rule), and what it reads from that. Arithmetic is in the peer's own
+precision. Where the peer raises or answers None, the heuristic abstains.
 
 Releases: fastai 2.8.12 (callback/schedule.py, learner.py), fastai 1.0.61 (basic_train.py),
 pytorch-lightning 2.6.6 (tuner/lr_finder.py), torch-lr-finder 0.2.2 (lr_finder.py),
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import Abstention, Context, Reason, heuristic
+from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context, heuristic
 
 Singles = NDArray[np.float32]
 _UNDEFINED = Abstention(Reason.UNDEFINED)

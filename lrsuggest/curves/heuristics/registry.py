@@ -8,34 +8,19 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Literal, get_args
 
 from lrsuggest.curves.arguments import number, one_of, shown, whole
 from lrsuggest.curves.curve import Curve
+from lrsuggest.curves.heuristics.reasons import Reason
 from lrsuggest.deprecated import CONTEXT, current, renamed_fields
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES, Optimizer, Schedule, Stage
 
-FEWEST_POINTS = 10
-
-
-class Reason(Enum):
-    """Why a reading abstains; the value is the sentence a person reads."""
-
-    TOO_SHORT = f"The curve has fewer than {FEWEST_POINTS} usable points."
-    NON_FINITE = "No loss on the curve is finite."
-    FLAT = "The loss is flat: no rate on the curve changed it."
-    NOISE = "What fall there is drowns in the noise of the loss: use larger batches or more steps."
-    RISING = "The loss only rose: every rate on the curve was too high, or the loss is negated."
-    NO_BLOW_UP = "The loss never blew up, so there is no blow-up point: sweep to higher rates."
-    EDGE = "The minimum sits at the end of the swept range: sweep to higher rates."
-    UNDEFINED = "The published formula has no answer on this curve."
-
 
 @dataclass(frozen=True)
 class Abstention:
-    """A reading's answer where the curve supports no rate."""
+    """A heuristic's answer where the curve supports no rate."""
 
     reason: Reason
 
@@ -92,7 +77,7 @@ RESERVED = (
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A reading with its name and source.
+    """A heuristic with its name and source.
 
     Attributes:
         name: how tables call it.
@@ -118,9 +103,9 @@ class Heuristic:
             return pick
         low, high = float(curve.lr[0]), float(curve.lr[-1])
         if not low <= pick <= high:
+            said = Reason.OUTSIDE.said(name=self.name, pick=pick, low=low, high=high)
             warnings.warn(
-                f"{self.name} points at {pick:.2g}, outside the swept {low:.2g} to {high:.2g}; "
-                "the edge is given instead: sweep a wider range",
+                said.removesuffix("."),
                 LrsuggestWarning,
                 stacklevel=2,
             )
@@ -181,5 +166,5 @@ def _anew(old: Read, new: Read) -> bool:
 
 
 def is_rate(pick: float | Abstention) -> bool:
-    """Say whether a reading gave a usable rate."""
+    """Say whether a heuristic gave a usable rate."""
     return not isinstance(pick, Abstention) and math.isfinite(pick) and pick > 0

@@ -1,4 +1,4 @@
-"""Our readings of a curve's shape, and the constants they have to beat.
+"""Our heuristics of a curve's shape, and the constants they have to beat.
 
 None depends on the loss's scale or offset, and all scale with the rate (constants excepted).
 """
@@ -11,13 +11,8 @@ import numpy as np
 
 from lrsuggest.curves.columns import Ended, Floats
 from lrsuggest.curves.curve import Curve
-from lrsuggest.curves.heuristics.registry import (
-    FEWEST_POINTS,
-    Abstention,
-    Context,
-    Reason,
-    heuristic,
-)
+from lrsuggest.curves.heuristics.reasons import FEWEST_POINTS, Reason
+from lrsuggest.curves.heuristics.registry import Abstention, Context, heuristic
 from lrsuggest.curves.smoothing import Method, noise, slope, smooth, usable, window
 
 
@@ -46,7 +41,7 @@ def lowest(values: Floats) -> int:
     return int(np.argmax(values <= bottom + 1e-6 * (float(values.max()) - bottom)))
 
 
-@lru_cache(maxsize=16)  # nine readings of one curve ask for the same
+@lru_cache(maxsize=16)  # nine heuristics of one curve ask for the same
 def descent(curve: Curve, method: Method = "savgol") -> Descent | Abstention:
     """Smooth the readable part of the curve, or say why nothing can be read from it.
 

@@ -2,7 +2,7 @@
 
 Each claim is counted in tasks, "k of n", with the interval of Wilson (J. American Statistical
 Association 22, 1927). Tasks of one family are alike, so n says more than there is; the number of
-families stands beside it. Costs are regrets: shares of what training gains. Where a reading
+families stands beside it. Costs are regrets: shares of what training gains. Where a heuristic
 abstains, the claim about it is silent, and a task on which every sweep is silent does not count.
 """
 
@@ -15,11 +15,10 @@ import pandas as pd
 from lrsuggest.curves.columns import Floats
 from lrsuggest.evidence.parse import traces
 from lrsuggest.evidence.regret import regret, scorable
-from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.response import FINE, Response, TaskEvidence
 from lrsuggest.evidence.studies.sensitivity import read_one
 from lrsuggest.vocabulary import STAGES
 
-FINE = 0.05  # the regret up to which a rate is called fine
 LITTLE = (0.01, 0.5)  # a rise of the validation loss that is no noise, and still little; in spans
 NEVER, DIPPED, WORSE, LOST = (
     "never rose", "a little worse, then better", "much worse, then better", "worse and stayed",
@@ -38,7 +37,7 @@ DIP_BETTER_NEAR = "where validation dips, the rate is better than those a decade
 DIP_BEST = "at the best rate validation dips"
 
 _NOT_MEASURED = {
-    "the eye finds the sharpest slope": "nobody marked these curves; readings stand for the eye",
+    "the eye finds the sharpest slope": "nobody marked these curves; heuristics stand for the eye",
     "lo is hi/200": "slices are compared at ratios of 10 and 100 only",
     "the larger size wants a smaller rate": "what goes on to a larger size has other weights too",
     "sizes much under 64x64 do not help": "nothing was trained with and without its small sizes",
@@ -47,7 +46,7 @@ _NOT_MEASURED = {
 
 
 def _picks(task: TaskEvidence, name: str) -> Floats:
-    """One reading's rate on each sweep, NaN where it abstains."""
+    """One heuristic's rate on each sweep, NaN where it abstains."""
     return np.array([read_one(name, curve, task.context) for curve in task.curves])
 
 
@@ -56,7 +55,7 @@ def _regrets(task: TaskEvidence, picks: Floats) -> Floats:
     return np.array([math.nan if math.isnan(p) else regret(task.response, p) for p in picks])
 
 
-def _of_readings(task: TaskEvidence) -> Iterator[tuple[str, float, bool]]:
+def _of_heuristics(task: TaskEvidence) -> Iterator[tuple[str, float, bool]]:
     """Yield (claim, figure, whether it holds) for what is said of the curve."""
     assert task.response is not None
     slope = _regrets(task, _picks(task, "steepest_gaussian"))
@@ -189,7 +188,7 @@ def _of_dips(runs: pd.DataFrame) -> Iterator[tuple[str, float, bool]]:
             yield claim, gap, gap < 0
 
 
-def verdicts(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
+def judgements(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     """Return a row per claim and task that can judge it.
 
     Columns: claim, task, family, stage, figure, held. What the figure is and when a claim holds
@@ -213,7 +212,7 @@ def verdicts(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     rows: list[tuple[str, TaskEvidence, float, bool]] = []
     judged = [task for task in scorable(tasks) if task.response and task.response.halves]
     for task in judged:
-        rows += [(claim, task, figure, held) for claim, figure, held in _of_readings(task)]
+        rows += [(claim, task, figure, held) for claim, figure, held in _of_heuristics(task)]
     rows += [(claim, task, figure, held) for task, claim, figure, held in _of_stages(judged)]
     named, seen = {task.label: task for task in judged}, dips(judged)
     for label, runs in seen.groupby("task", sort=False) if len(seen) else ():
@@ -242,9 +241,9 @@ def claims(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
     """Return a row per claim and stage, and "all" of the stages together.
 
     Columns: claim, stage, k and n (it holds on k of n tasks), families, share with low and high
-    (Wilson's 95 % interval), median and mean (of the figure, see `verdicts`).
+    (Wilson's 95 % interval), median and mean (of the figure, see `judgements`).
     """
-    told, rows = verdicts(tasks), []
+    told, rows = judgements(tasks), []
     for claim, here in told.groupby("claim", sort=False):
         for stage in ("all", *STAGES):
             part = here if stage == "all" else here[here.stage == stage]
@@ -270,6 +269,6 @@ def unjudged(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         **dict.fromkeys((SLICE_10, SLICE_100), "no such slice of rates was trained"),
         FIFTH: "no unfrozen task has its frozen stage beside it",
     }
-    told = set(verdicts(tasks).claim)
+    told = set(judgements(tasks).claim)
     reasons = {claim: why for claim, why in lacking.items() if claim not in told} | _NOT_MEASURED
     return pd.DataFrame(list(reasons.items()), columns=["claim", "reason"])

@@ -9,7 +9,6 @@ at hand. benchmarks/recorded/PEOPLE.md says where the picks come from.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -21,6 +20,7 @@ from lrsuggest.curves.heuristics.all import rates, read_all
 from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.errors import UserError
 from lrsuggest.evidence.regret import PEOPLES_CONSTANT
+from lrsuggest.evidence.statistics import draws
 from lrsuggest.resources import shipped
 from lrsuggest.vocabulary import Stage
 
@@ -29,7 +29,6 @@ STAGE_CONSTANT = "constant per stage, leave one author out"
 ANOTHER = "another person"
 SPLITS = ("dev", "held_out")
 GRID = np.logspace(-6, 0, 61)  # wider than the registered constants: unfrozen picks lie below those
-RESAMPLES = 4000
 FIRST_TENTH = 11  # of the 100 points of a curve: 10 steps of the 95 that fastai 2 draws
 
 # "custom" and "partial" tell too little of what was trained.
@@ -198,13 +197,6 @@ def errors(picks: Sequence[PersonPick], pool: Sequence[PersonPick] | None = None
     return pd.DataFrame(rows)
 
 
-@cache
-def _draws(authors: int) -> Floats:
-    """How often each author is drawn in each resample, (RESAMPLES, authors); the seed is fixed."""
-    even = np.full(authors, 1 / authors)
-    return np.random.default_rng(0).multinomial(authors, even, size=RESAMPLES).astype(np.float64)
-
-
 def gain(mine: Floats, opponent: Floats) -> tuple[float, float, float]:
     """Return by what share the mean error is below the opponent's, with a 95 % interval.
 
@@ -221,10 +213,10 @@ def gain(mine: Floats, opponent: Floats) -> tuple[float, float, float]:
     value = 1 - mine.mean() / opponent.mean() if opponent.any() else math.nan
     if len(mine) < 2 or math.isnan(value):
         return float(value), math.nan, math.nan
-    draws = _draws(len(mine))
-    theirs = draws @ opponent
+    drawn = draws(len(mine))
+    theirs = drawn @ opponent
     some = theirs > 0
-    low, high = np.quantile(1 - (draws @ mine)[some] / theirs[some], [0.025, 0.975])
+    low, high = np.quantile(1 - (drawn @ mine)[some] / theirs[some], [0.025, 0.975])
     return float(value), float(low), float(high)
 
 

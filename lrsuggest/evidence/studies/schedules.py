@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lrsuggest.evidence.regret import regret, scorable
-from lrsuggest.evidence.response import Response, TaskEvidence
-
-_CHEAP = 0.05  # regret of the rates that do about as well as the best
+from lrsuggest.evidence.response import FINE, Response, TaskEvidence
 
 
 def shifts(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
@@ -64,5 +62,5 @@ def _kin(task: TaskEvidence) -> tuple[object, ...]:
 
 def _middle(response: Response) -> float:
     cost = np.array([regret(response, rate) for rate in response.rates])
-    good = np.log10(response.rates[cost <= max(_CHEAP, float(np.nanmin(cost)))])
+    good = np.log10(response.rates[cost <= max(FINE, float(np.nanmin(cost)))])
     return float(good.min() + good.max()) / 2

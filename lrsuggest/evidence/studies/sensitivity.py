@@ -1,4 +1,4 @@
-"""How far readings move when the range test does, what replicates buy, and what proxies are worth.
+"""How far picks move when the range test does, what replicates buy, and what proxies are worth.
 
 Distances between rates are in decades, |log10(a / b)|. Regrets are shares of what training gains.
 Every task weighs the same; no statistic here says more than its number of tasks allows.
@@ -21,28 +21,27 @@ from lrsuggest.curves.pooling import pool
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.evidence.parse import response
 from lrsuggest.evidence.regret import regret, scorable
-from lrsuggest.evidence.response import DIVERGED, Response, TaskEvidence
+from lrsuggest.evidence.response import DIVERGED, FINE, NEAR, Response, TaskEvidence
 
-READINGS = ("steepest_gaussian", "min_10", "steepest_min_10")  # those that replicates are tried on
+REPEATED = ("steepest_gaussian", "min_10", "steepest_min_10")  # replicates are tried on these
 _SMOOTHINGS = {"steepest": "savgol", "steepest_gaussian": "gaussian", "steepest_robust": "robust"}
-_GOOD = 0.2  # the order of rates counts only among those no worse than this regret
 
 
 def read_one(name: str, curve: Curve, context: Context) -> float:
-    """Return a reading's rate, NaN where it abstains."""
+    """Return a heuristic's rate, NaN where it abstains."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LrsuggestWarning)
         return rates({name: HEURISTICS[name](curve, context)}).get(name, math.nan)
 
 
-def readings(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
-    """Return a row per task, range test and reading, constants left out.
+def heuristics(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
+    """Return a row per task, range test and heuristic, constants left out.
 
     Tasks that differ in their training only share their range tests; those are read once, for the
-    first such task. The reading is told that task's context.
+    first such task. The heuristic is told that task's context.
 
     Columns: task, family, start, end, steps, seed (of the range test), main (whether it is the
-    one that heuristics are judged on), reading, pick (NaN for an abstention).
+    one that heuristics are judged on), heuristic, pick (NaN for an abstention).
     """
     rows, known = [], set()
     for task in tasks:
@@ -56,7 +55,7 @@ def readings(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
                 "steps": steps, "seed": seed, "main": (start, end, steps) == task.variants[0][:3],
             }  # fmt: skip
             rows += [
-                {**about, "reading": name, "pick": read_one(name, curve, task.context)}
+                {**about, "heuristic": name, "pick": read_one(name, curve, task.context)}
                 for name, each in HEURISTICS.items()
                 if each.origin != "constant"
             ]
@@ -74,34 +73,34 @@ def _difference(one: Floats, two: Floats) -> str:
 
 
 def _pairs(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield pairs of picks: columns reading, varied, task, pick_x and pick_y."""
-    keep = ["reading", "varied", "task", "pick_x", "pick_y"]
+    """Yield pairs of picks: columns heuristic, varied, task, pick_x and pick_y."""
+    keep = ["heuristic", "varied", "task", "pick_x", "pick_y"]
     main, other = table[table.main], table[~table.main]
-    seeds = main.merge(main, on=["task", "reading"])
+    seeds = main.merge(main, on=["task", "heuristic"])
     yield seeds[seeds.seed_x < seeds.seed_y].assign(varied="sweep seed")[keep]
-    both = main.merge(other, on=["task", "reading", "seed"])
+    both = main.merge(other, on=["task", "heuristic", "seed"])
     both["varied"] = list(map(_difference, both[_X].to_numpy(float), both[_Y].to_numpy(float)))
     yield both[keep]
     for one, two in combinations(_SMOOTHINGS, 2):
-        left, right = (main[main.reading == name] for name in (one, two))
+        left, right = (main[main.heuristic == name] for name in (one, two))
         met = left.merge(right, on=["task", "seed"])
         said = f"{_SMOOTHINGS[one]} and {_SMOOTHINGS[two]} smoothing"
-        yield met.assign(varied=said, reading="steepest")[keep]
+        yield met.assign(varied=said, heuristic="steepest")[keep]
 
 
 def movement(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how far a reading's pick moves with what ought not to matter.
+    """Return how far a heuristic's pick moves with what ought not to matter.
 
     What varies: the sweep seed (every pair of seeds); at one seed the number of steps, or the
     swept range, each against the main range test; on one curve the smoothing of the steepest
     slope. A task's movement is the mean over its pairs.
 
-    Columns: reading, varied, tasks, pairs (in which both gave a rate), median and p90 (decades,
+    Columns: heuristic, varied, tasks, pairs (in which both gave a rate), median and p90 (decades,
     over tasks), shift (median over tasks with the sign: positive where the second of the two named
     gives the higher rate), lost (share of pairs in which only one of the two gave a rate).
 
     Args:
-        table: what `readings` returned.
+        table: what `heuristics` returned.
     """
     if table.empty:
         return pd.DataFrame()
@@ -109,7 +108,7 @@ def movement(table: pd.DataFrame) -> pd.DataFrame:
     pairs["shift"] = np.log10(pairs.pick_y / pairs.pick_x)
     pairs["moved"] = pairs["shift"].abs()
     pairs["lost"] = pairs.pick_x.isna() != pairs.pick_y.isna()
-    keys = ["varied", "reading"]
+    keys = ["varied", "heuristic"]
     means = pairs.groupby([*keys, "task"], sort=False)[["moved", "shift"]].mean()
     by_task, drift = (means[name].groupby(keys, sort=False) for name in ("moved", "shift"))
     by_pair = pairs.groupby(keys, sort=False)
@@ -119,7 +118,7 @@ def movement(table: pd.DataFrame) -> pd.DataFrame:
             "p90": by_task.quantile(0.9), "shift": drift.median(), "lost": by_pair.lost.mean(),
         }
     )  # fmt: skip
-    return out.reset_index()[["reading", "varied", *out.columns]]
+    return out.reset_index()[["heuristic", "varied", *out.columns]]
 
 
 def _chosen(n: int, k: int) -> list[tuple[int, ...]]:
@@ -136,22 +135,22 @@ def _spread(picks: Sequence[float], chosen: Sequence[tuple[int, ...]], shared: i
 
 def replicates(
     tasks: Sequence[TaskEvidence],
-    names: Sequence[str] = READINGS,
+    names: Sequence[str] = REPEATED,
     counts: Sequence[int] = (1, 3, 5),
 ) -> pd.DataFrame:
-    """Return what a reading gains from k range tests instead of one.
+    """Return what a heuristic gains from k range tests instead of one.
 
     They are joined in two ways: "curves" pools them and reads the pool, "picks" takes the median,
     on a log scale, of what is read from each. Only tasks with a rate for every k, both ways, count.
 
-    Columns: reading, how, k, tasks, spread (mean distance between two such picks, in decades;
+    Columns: heuristic, how, k, tasks, spread (mean distance between two such picks, in decades;
     median over tasks), shared (how many of the k range tests the two have in common: an average
     of k would then spread less than the truth by sqrt(1 - shared / k)), median, mean and p90 (of
     regret over tasks), abstained (share).
 
     Args:
         tasks: what was measured, with at least max(counts) sweeps each.
-        names: readings.
+        names: heuristics.
         counts: the k.
     """
     rows = []
@@ -167,15 +166,15 @@ def replicates(
                     "picks": [_median(alone[list(each)]) for each in chosen],
                 }
                 rows += [
-                    {"task": task.label, "reading": name, "how": how, "k": k,
+                    {"task": task.label, "heuristic": name, "how": how, "k": k,
                      **_worth(task, picks, chosen)}
                     for how, picks in found.items()
                 ]  # fmt: skip
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)
-    whole = table.groupby(["reading", "task"]).regret.transform(lambda x: x.notna().all())
-    by = table[whole].groupby(["reading", "how", "k"], sort=False)
+    whole = table.groupby(["heuristic", "task"]).regret.transform(lambda x: x.notna().all())
+    by = table[whole].groupby(["heuristic", "how", "k"], sort=False)
     return by.agg(
         tasks=("task", "nunique"), spread=("spread", "median"), shared=("shared", "max"),
         median=("regret", "median"), mean=("regret", "mean"),
@@ -265,7 +264,7 @@ def fidelity(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         lr, loss, best = _means(cheap)
         full = np.array([regret(task.response, rate) for rate in lr])
         shared = np.isclose(lr[:, None], task.response.rates, rtol=0.01).any(axis=1)
-        good = shared & (full <= _GOOD)
+        good = shared & (full <= NEAR)
         cost, tau = regret(task.response, best), _tau(loss[good], full[good])
         rows.append((proxy, task.label, task.family, best, cost, tau, int(good.sum())))
     for task in real:
@@ -273,7 +272,7 @@ def fidelity(tasks: Sequence[TaskEvidence]) -> pd.DataFrame:
         if len(task.response.halves) == 2:
             one, two = task.response.halves
             common = one.rates[np.isin(one.rates, two.rates)]
-            known = [rate for rate in common if regret(task.response, rate) <= _GOOD]
+            known = [rate for rate in common if regret(task.response, rate) <= NEAR]
             tau = _tau(*(np.array([half.regret(rate) for rate in known]) for half in (one, two)))
             rows.append(
                 ("the other seeds", task.label, task.family, one.best, 0.0, tau, len(known))
@@ -294,5 +293,5 @@ def by_proxy(table: pd.DataFrame) -> pd.DataFrame:
     return by.agg(
         pairs=("task", "size"), families=("family", "nunique"), median=("regret", "median"),
         mean=("regret", "mean"), p90=("regret", lambda x: x.quantile(0.9)),
-        fine=("regret", lambda x: (x <= 0.05).mean()), tau=("tau", "median"), taus=("tau", "count"),
+        fine=("regret", lambda x: (x <= FINE).mean()), tau=("tau", "median"), taus=("tau", "count"),
     ).reset_index()  # fmt: skip

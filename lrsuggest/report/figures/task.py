@@ -15,11 +15,10 @@ from lrsuggest.curves.display.drawing import marks
 from lrsuggest.curves.display.svg import figure
 from lrsuggest.curves.smoothing import smooth, usable
 from lrsuggest.evidence.regret import HAND_PICKED, regret
-from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.evidence.response import FINE, Response, TaskEvidence
 from lrsuggest.report.figures.svg import FAINT, GOLD, GREEN, INK, SHADE, SOFT
 from lrsuggest.report.text import rate
 
-FINE = 0.05  # the regret up to which a rate is shaded as near the best
 _APART = 0.24  # decades between two marks of one lane
 _MOST = 100  # points of a curve drawn
 
@@ -67,7 +66,7 @@ def task_figure(name: str, task: TaskEvidence, picks: Mapping[str, float]) -> st
     Args:
         name: of the figure.
         task: what was measured.
-        picks: each reading's pick, the geometric mean over range tests.
+        picks: each heuristic's pick, the geometric mean over range tests.
     """
     place = lanes(picks)
     rows = max([*place.values(), 0]) + 1 + bool(task.hand_picked)

@@ -16,10 +16,14 @@ _RECORD = 512  # bytes of a tar's header; one of zeros ends the archive
 _DAMAGE = (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, RecursionError)
 
 
-def unpacked(archive: Path) -> list[tuple[str, bytes]]:
-    """Return (name, bytes) of the files in a .tgz that are data, without the top they share.
+def unpacked(archive: Path) -> tuple[dict[str, bytes], set[str]]:
+    """Return the files in a .tgz that are data, and its folders, without the top they share.
 
-    What `walk` leaves out of a folder is left out here. Links to files are followed.
+    What `walk` leaves out of a folder is left out here. Links to files are followed, and of two
+    members of one name the later counts, as when unpacking.
+
+    Returns:
+        The files' bytes by their names, and the names of the folders, empty ones too.
 
     Raises:
         UserError: the archive cannot be read, is damaged or cut short, or holds what is no file.
@@ -37,15 +41,25 @@ def unpacked(archive: Path) -> list[tuple[str, bytes]]:
         said = "a link in it leads nowhere" if isinstance(error, KeyError) else said
         raise UserError(f"{archive} is damaged ({said}); fetch it again") from None
     held = [(name, content) for name, content in held if not _beside(name)]
-    tops = {name.parts[0] if len(name.parts) > 1 else "" for name, _ in held}
+    files = [name for name, content in held if content is not None]
+    tops = {name.parts[0] if len(name.parts) > 1 else "" for name in files}
     if len(tops) == 1 and "" not in tops:
-        below = [(PurePosixPath(*name.parts[1:]), content) for name, content in held]
+        below = [
+            (PurePosixPath(*name.parts[1:]), content)
+            for name, content in held
+            if name.parts[:1] == files[0].parts[:1]
+        ]
         held = [(name, content) for name, content in below if not _beside(name)]
-    return [(name.as_posix(), content) for name, content in held]
+    folders = {name for name, content in held if content is None}
+    folders |= {above for name, _ in held for above in name.parents}
+    return (
+        {name.as_posix(): content for name, content in held if content is not None},
+        {name.as_posix() for name in folders if name.parts},
+    )
 
 
-def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield the files that are not hidden.
+def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPath, bytes | None]]:
+    """Yield the files that are not hidden, and the folders, without content.
 
     Raises:
         UserError: a member is no file, and no folder.
@@ -58,7 +72,10 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPat
                 f"{archive} holds {member.name!r}, which points outside its folder; fetch it again"
             )
         above = any(hidden(part, folder=True) for part in name.parts[:-1])
-        if above or member.isdir() or hidden(name.name, folder=False):
+        if above or hidden(name.name, folder=member.isdir()):
+            continue
+        if member.isdir():
+            yield name, None
             continue
         if not (member.isreg() or member.issym() or member.islnk()):
             raise UserError(
@@ -131,5 +148,5 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 
 def _beside(name: PurePosixPath) -> bool:
-    """Say whether a file lies in a folder that a system keeps at a drive's top."""
+    """Say whether something lies in a folder that a system keeps at a drive's top."""
     return len(name.parts) > 1 and hidden(name.parts[0], folder=True, top=True)

@@ -17,16 +17,11 @@ from lrsuggest.errors import UserError
 from lrsuggest.files import atomic
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.walk import below
-from lrsuggest.vocabulary import Optimizer, Schedule
+from lrsuggest.vocabulary import Kind, Optimizer, Schedule
 
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
 T = TypeVar("T")
-Kind = Literal[
-    "classification", "segmentation", "points", "regression", "language",
-    # no task is made of these yet
-    "multi-label", "detection", "translation", "generation",
-]  # fmt: skip
 
 
 class HandPicked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

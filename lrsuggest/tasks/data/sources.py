@@ -12,7 +12,7 @@ from lrsuggest.errors import UserError, printable
 from lrsuggest.tasks.data.archives import unpacked
 from lrsuggest.tasks.data.formats import is_picture
 from lrsuggest.tasks.data.pictures import open_binary, open_image, open_mask, pixels
-from lrsuggest.tasks.data.walk import below
+from lrsuggest.tasks.data.walk import below, subfolders
 
 __all__ = ["Files", "Progress", "contents", "lines", "no_progress", "open_image", "pixels"]
 
@@ -83,11 +83,12 @@ class Files(Mapping[str, Path]):
         """
         self.source = source
         self._held: dict[str, bytes | None]
+        self._folders: set[str] = set()
         if source.is_dir():
             self._held = {path.relative_to(source).as_posix(): None for path in below(source)}
         else:
-            # Of two members of one name the later counts, as when unpacking.
-            self._held = dict(sorted(dict(unpacked(source)).items()))
+            held, self._folders = unpacked(source)
+            self._held = dict(sorted(held.items()))
         self._spelt: dict[str, list[str]] = {}
         for name in self._held:
             self._spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
@@ -104,6 +105,16 @@ class Files(Mapping[str, Path]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._held
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders, empty ones too, sorted.
+
+        Raises:
+            UserError: the folder cannot be walked.
+        """
+        if not self.source.is_dir():
+            return sorted(self._folders)
+        return [each.relative_to(self.source).as_posix() for each in subfolders(self.source)]
 
     def find(self, written: str, folder: str = "") -> str | None:
         """Return the file that a list in this dataset means, or None for none.

@@ -18,6 +18,7 @@ _FILES = re.compile(
     | _?(ds_store|picasa\.ini) | icon\r | .*:(zone\.identifier|encryptable|.*\$data) | .*\.lnk
     | ~syncthing~.* | ~\$.* | .*~ | \#.*\# | .*\.sw[nop]
     | .*\.(crdownload|part|partial|download|!ut)
+    | .*\.(pth|pt|ckpt|safetensors|pkl|pickle|pyc) | events\.out\.tfevents\..* | history\.csv
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -31,14 +32,14 @@ _FOLDERS = re.compile(
 _TOP_FOLDERS = re.compile(
     r"""
       lost\+found | recycler | recycled | found\.\d{3} | _gsdata_ | network\ trash\ folder
-    | temporary\ items
+    | temporary\ items | lightning_logs | tb_logs | wandb | mlruns | checkpoint-\d+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 
 
 def hidden(name: str, *, folder: bool, top: bool = False) -> bool:
-    """Say whether what has this name is no data: hidden, or a system's or program's.
+    """Say whether what has this name is no data: hidden, a system's, a program's, a training's.
 
     Args:
         name: without the folders it lies in.
@@ -55,8 +56,8 @@ def hidden(name: str, *, folder: bool, top: bool = False) -> bool:
 def walk(folder: Path) -> list[Path]:
     """Return the files below a folder in the order of their paths; links are followed.
 
-    What is hidden or an operating system's is left out. A link that leads back to a folder it lies
-    in adds no file and is left out too.
+    What is hidden, an operating system's or left by a training is no data. A link that leads back
+    to a folder it lies in adds no file and is left out too.
 
     Raises:
         UserError: a link leads nowhere, a folder cannot be looked into, or something is no file.

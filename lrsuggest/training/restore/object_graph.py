@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lrsuggest.training.restore.hooks import hooks_of
 from lrsuggest.training.restore.private import TORCH
 
 MOST_ITEMS = 10_000  # a longer container is met, but not what its items hold
@@ -148,8 +149,7 @@ def items(value: Any) -> list[Any]:
 def _held(value: Any) -> list[Any]:
     """Return what an object leads to that is no container."""
     if is_a(value, Tensor):
-        hooks = [value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)]
-        return [value.grad if value.is_leaf else None, *hooks, *_attributes(value)]
+        return [value.grad if value.is_leaf else None, *hooks_of(value), *_attributes(value)]
     if is_a(value, np.ndarray):
         return list(value.flat) if value.dtype == object and value.size <= MOST_ITEMS else []
     if is_a(value, types.FunctionType):

@@ -12,7 +12,6 @@ from lrsuggest.tasks.data.readers.frames import check_words
 from lrsuggest.tasks.data.readers.registry import PICTURES, reader
 from lrsuggest.tasks.data.resident import Resident, Size
 from lrsuggest.tasks.data.sources import Files, Progress, no_progress, shown
-from lrsuggest.tasks.data.walk import subfolders
 
 _TRAIN = {"train", "training"}  # in capitals or not, as those
 _VALID = {"valid", "val", "validation", "test", "testing"}
@@ -44,19 +43,34 @@ def read_folders(
     if not found:
         raise UserError(f"{source} holds no SPLIT/CLASS/IMAGE; give the dataset as published")
     splits = {path.parts[0] for path in found}
-    for name in names:
-        if name.count("/") > 2 and PurePosixPath(name).parts[0] in splits:
-            raise UserError(f"{files[name]} lies deeper than SPLIT/CLASS/IMAGE; move it up")
+    _check_places(files, names, splits)
     _check_splits(source, splits)
     labels = [shown(path.parts[1]) for path in found]
     valid = np.array([path.parts[0].casefold() in _VALID for path in found])
-    _check_classes(source, found, zip(labels, valid.tolist(), strict=True))
+    _check_classes(files, found, zip(labels, valid.tolist(), strict=True))
     classes, codes = np.unique(labels, return_inverse=True)
     images = []
     for index, path in enumerate(found):
         images.append(pixels(files.image(path.as_posix()), size, mode))
         progress(index + 1, len(found))
     return Resident(np.stack(images), codes.astype(np.int64), valid, tuple(classes.tolist()))
+
+
+def _check_places(files: Files, names: list[str], splits: set[str]) -> None:
+    """Refuse an image that lies in a split but in no class, or below a class.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name in names:
+        if name.count("/") > 2 and PurePosixPath(name).parts[0] in splits:
+            raise UserError(f"{files[name]} lies deeper than SPLIT/CLASS/IMAGE; move it up")
+    for split in sorted(splits):
+        for name in files.pictures(split):
+            raise UserError(
+                f"{files[name]} lies beside the class folders, in none of them; move it into one "
+                "or take it away"
+            )
 
 
 def _check_splits(source: Path, splits: set[str]) -> None:
@@ -84,22 +98,22 @@ def _check_splits(source: Path, splits: set[str]) -> None:
 
 
 def _check_classes(
-    source: Path, found: list[PurePosixPath], labels: Iterable[tuple[str, bool]]
+    files: Files, found: list[PurePosixPath], labels: Iterable[tuple[str, bool]]
 ) -> None:
     """Refuse a class that is empty or that no training image has: most likely a slip.
 
     Raises:
         UserError: there is one; the sentence names its folder.
     """
-    if source.is_dir():
-        filled = {path.parts[:2] for path in found}
-        splits = {path.parts[0] for path in found}
-        for folder in subfolders(source):
-            parts = folder.relative_to(source).parts
-            if len(parts) == 2 and parts[0] in splits and parts not in filled:
-                raise UserError(
-                    f"the class folder {folder} holds no images; put them there or take it away"
-                )
+    source = files.source
+    filled = {path.parts[:2] for path in found}
+    splits = {path.parts[0] for path in found}
+    for name in files.folders():
+        parts = PurePosixPath(name).parts
+        if len(parts) == 2 and parts[0] in splits and parts not in filled:
+            raise UserError(
+                f"the class folder {files[name]} holds no images; put them there or take it away"
+            )
     held = defaultdict(set)
     for label, valid in labels:
         held[label].add(valid)

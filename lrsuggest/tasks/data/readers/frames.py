@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -224,14 +225,17 @@ def _check_spelling(cells: pd.Series, where: str) -> None:
 
 
 def check_words(words: Iterable[str], where: str) -> None:
-    """Refuse one word in capitals and not; single letters may well be two classes.
+    """Refuse one word in capitals and not, or with other blanks within it.
+
+    Single letters may well be two classes.
 
     Raises:
         UserError: there is one.
     """
     spelt: dict[str, str] = {}
     for word in words:
-        if len(word) > 1 and (other := spelt.setdefault(word.casefold(), word)) != word:
+        folded = " ".join(unicodedata.normalize("NFKC", word).casefold().split())
+        if len(word) > 1 and (other := spelt.setdefault(folded, word)) != word:
             raise UserError(
                 f"{where} holds {other!r} and {word!r}, one word in two spellings; write it in "
                 "one way"
@@ -280,6 +284,7 @@ def _check_categories(cells: pd.Series, name: str, path: Path) -> None:
         )
     meant = [_looks_like_number(cell) for cell in cells]
     if sum(meant) <= _MOSTLY * len(meant):
+        check_words(cells.unique(), f"{path}: {name}")
         return
     for line, cell in cells.items():
         if not is_number(cell):
