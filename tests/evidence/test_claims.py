@@ -140,7 +140,7 @@ def test_a_fifth_of_the_frozen_rate_needs_the_same_sitting():
     row = told([frozen, there], said.FIFTH).iloc[0]
     assert row.task == "a 48x48 unfrozen"
     assert row.figure == pytest.approx(0.5 * abs(math.log10(pick / 5 / 1e-2)))
-    elsewhere = task("a 64x64 unfrozen", stage="unfrozen")
+    elsewhere = task("a 64x64 unfrozen", stage="unfrozen", size=(64, 64))
     assert told([frozen, elsewhere], said.FIFTH).empty
 
 
