@@ -103,6 +103,7 @@ def test_only_the_root_has_names_in_its_init():
             assert len(ast.parse(path.read_text()).body) == 1, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "banned"),
     [
@@ -136,6 +137,7 @@ print(*sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_training_load_nothing_of_the_extras():
     done = subprocess.run([sys.executable, "-c", SWEPT], capture_output=True, text=True, check=True)
     assert not EXTRA & set(done.stdout.splitlines()[-1].split())

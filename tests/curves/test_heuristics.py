@@ -26,6 +26,7 @@ def test_ours_keep_every_law(heuristic, law, examples):
     check_law(law, heuristic, examples=examples)
 
 
+@pytest.mark.slow
 def test_the_contract_test_finds_who_breaks_a_law():
     broken = {
         "a*loss + b": lambda curve, _: float(curve.lr[int(np.argmin(curve.loss > 1.5))]),

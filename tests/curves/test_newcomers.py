@@ -83,6 +83,7 @@ def test_a_newcomer_that_fails_takes_no_other_down(answer):
     assert found.candidates == before.candidates
 
 
+@pytest.mark.slow
 def test_score_refuses_what_suggest_lr_refuses():
     from rich.console import Console
 

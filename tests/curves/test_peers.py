@@ -27,6 +27,7 @@ def slow_valley(lrs, losses):
     return lrs[longest.index(top) - top + top // 3 + top // 6]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60))
 def test_valley_is_the_published_rule(losses):

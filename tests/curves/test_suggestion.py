@@ -31,6 +31,7 @@ def test_a_good_curve_gives_a_reliable_rate_within_its_interval():
     assert {"steepest", "min_10", "fastai_valley"} <= suggestion.candidates.keys()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.floats(-6, 6), st.sampled_from([None, *STAGES]))
 def test_the_rate_always_lies_in_its_interval(seed, shift, stage):
     rng = np.random.default_rng(seed)
@@ -70,6 +71,7 @@ def test_three_lines_say_what_how_sure_and_why():
     assert "was not measured" in by_slope
 
 
+@pytest.mark.slow
 def test_the_coverage_it_states_is_the_recorded_one():
     page = (Path(__file__).resolve().parents[2] / "docs" / "consensus.md").read_text("utf-8")
     assert re.findall(r"\| consensus \| \d+ \| (\d+)% \|", page) == [str(HELD)]
@@ -196,6 +198,7 @@ def spread(curves):
     return np.std(picks)
 
 
+@pytest.mark.slow
 def test_pooling_reduces_the_spread_of_the_picks():
     single = spread([noisy(seed) for seed in range(100)])
     pooled = spread([pool([noisy(1000 + 5 * k + j) for j in range(5)]) for k in range(60)])

@@ -114,6 +114,7 @@ def test_optimizers_take_it_and_keep_a_plain_float(kind, settings):
         optimizer(NONE, kind, **settings)
 
 
+@pytest.mark.slow
 def test_saved_states_load_with_weights_only_where_nobody_has_lrsuggest(tmp_path):
     model = nn.Linear(3, 2)
     fresh = torch.optim.SGD([{"params": model.weight, "lr": FOUND}, {"params": model.bias}], FOUND)
@@ -140,6 +141,7 @@ def test_saved_states_load_with_weights_only_where_nobody_has_lrsuggest(tmp_path
     assert again.param_groups[0]["lr"] == 3e-3
 
 
+@pytest.mark.slow
 def test_a_rate_read_before_torch_is_loaded_is_kept_plain_too():
     code = (
         "import sys, numpy as np\n"

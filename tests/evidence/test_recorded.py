@@ -52,6 +52,7 @@ def test_every_task_has_its_sweeps_and_seeds(tasks):
         assert task.runs.part.isin(["grid", "fine", "short", "slice"]).all()
 
 
+@pytest.mark.slow
 def test_the_held_out_families_are_only_given_when_asked_for(tasks):
     held = {t.family for t in load(held_out=True)}
     assert held == {"hymenoptera", "trec", "adult", "mnist"}
@@ -126,6 +127,7 @@ def test_a_task_that_is_there_twice_is_told(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_scoring_needs_no_torch_and_few_seconds(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(

@@ -65,6 +65,7 @@ def suggested(task, curve):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_scored_is_what_is_suggested(stay):
     table = contested(stay).set_index(["task", "contestant", "seed"])
     rules = read_folds()

@@ -128,6 +128,7 @@ def test_a_weighted_median_is_that_of_the_repeated_values(pairs):
     assert weighted_medians(values, weights[None])[0] == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_tasks_does_not_matter(random):
@@ -167,6 +168,7 @@ MINE = [0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70]
 THEIRS = [0.11, 0.22, 0.33, 0.44, 0.55, 0.54, 0.78]
 
 
+@pytest.mark.slow
 def test_pairs_are_tested_as_scipy_does():
     row = versus(families_like(mine=MINE, theirs=THEIRS), "mine").iloc[0]
     assert row.p == pytest.approx(wilcoxon(np.round(np.subtract(MINE, THEIRS), 12)).pvalue)
@@ -185,6 +187,7 @@ def test_holm_by_hand():
     assert holm(np.array([0.6, 0.7])) == pytest.approx([1.0, 1.0])
 
 
+@pytest.mark.slow
 def test_every_opponent_more_raises_the_bar():
     table = families_like(mine=MINE, theirs=THEIRS, same=MINE)
     both = versus(table, "mine").set_index("contestant")
@@ -194,6 +197,7 @@ def test_every_opponent_more_raises_the_bar():
         versus(table, "mine", ["nobody"])
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.lists(st.floats(-0.1, 1.5), min_size=2, max_size=12))
 def test_against_its_double_nothing_differs(costs):

@@ -72,6 +72,7 @@ def test_folds_hold_every_family_out_once():
         assert not set(names[mask]) & set(names[~mask])
 
 
+@pytest.mark.slow
 def test_a_family_has_no_say_in_its_own_rule(monkeypatch):
     monkeypatch.setattr("lrsuggest.evidence.consensus_fit.PENALTIES", (0.01,))
     usual = [task(name, 1e-2) for name in "abc"]

@@ -137,6 +137,7 @@ def test_noise_alone_breaks_nothing_off():
     assert all(math.isfinite(value) for _, value in found.probes)
 
 
+@pytest.mark.slow
 def test_probes_better_a_pick_that_is_far_off():
     learner = make_learner(optimizer=sgd)
     found = suggest_lr(learner, heuristic="constant 1e-3", probes=5, total_steps=200, seed=0)

@@ -243,6 +243,7 @@ def test_a_thread_that_the_sweep_started_keeps_its_object():
     assert ahead.started == 1
 
 
+@pytest.mark.slow
 def test_optuna_does_not_keep_the_learner_for_good():
     """Only the first import in a process could show it."""
     code = (

@@ -163,6 +163,7 @@ def tiny():
     return transformers.BertForSequenceClassification(config)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_loaded_is_doubted_until_its_stage_is_told(tmp_path):
     fresh = tiny()
     assert loaded_from(fresh) is None

@@ -119,6 +119,7 @@ class Jittered(torch.utils.data.Dataset):
         return torch.full((8,), index / 64) + torch.rand(8), index % 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("seeded", [False, True])
 def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded):

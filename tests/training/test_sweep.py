@@ -264,6 +264,7 @@ FURTHER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FURTHER.values(), ids=FURTHER)
 def test_beyond_the_range_it_goes_on_as_if_the_longer_one_had_been_asked_for(monkeypatch, make):
     short, further = (lr_find(make(), seed=3, furthest=f) for f in (None, 1e3))
@@ -316,6 +317,7 @@ def test_the_grid_keeps_its_ratio_beyond_the_end_up_to_the_furthest(low, decades
         assert len(rates) == steps
 
 
+@pytest.mark.slow
 def test_a_progress_bar_is_drawn_on_a_terminal():
     code = (
         "import torch; from lrsuggest import Learner, lr_find; m = torch.nn.Linear(1, 1)\n"
