@@ -9,8 +9,8 @@ COLLECTED = pytest.StashKey[int]()
 # What trains with a framework, measures whole suites, draws pages or starts processes, by folder
 # and module. A single slow test of another module has its own mark.
 SLOW = (
-    "adapters", "bench", "peers", "report", "curves/test_suggestion_page", "evidence/test_contested",
-    "evidence/test_rankable", "test_bare", "test_confirm", "test_examples", "test_kills",
+    "adapters", "bench", "peers", "report", "curves/test_suggestion_page",
+    "evidence/test_contested", "evidence/test_rankable", "test_bare", "test_confirm", "test_examples", "test_kills",
     "test_overhead", "test_peers_folder", "test_process", "test_scale", "test_site",
 )  # fmt: skip
 # What needs the frameworks and the released finders: the extra "peers".

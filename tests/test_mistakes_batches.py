@@ -67,6 +67,7 @@ def test_what_the_first_batch_shows(settings, says):
     assert all(map(torch.equal, before, learner.model.parameters()))
 
 
+@pytest.mark.slow
 def test_an_infinite_loader_and_a_compiled_model_are_swept():
     class Endless:
         def __iter__(self):
