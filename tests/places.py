@@ -11,8 +11,8 @@ COLLECTED = pytest.StashKey[int]()
 SLOW = (
     "adapters", "bench", "peers", "report", "curves/test_suggestion_page",
     "evidence/test_contested", "evidence/test_rankable", "test_bare", "test_confirm",
-    "test_examples", "test_kills", "test_overhead", "test_peers_folder", "test_process",
-    "test_scale", "test_site",
+    "test_examples", "test_fuzz", "test_kills", "test_overhead", "test_peers_folder",
+    "test_process", "test_scale", "test_site",
 )  # fmt: skip
 # What needs the frameworks and the released finders: the extra "peers".
 PEERS = (

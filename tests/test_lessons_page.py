@@ -21,6 +21,7 @@ def lessons():
     return load_lessons(TABLES)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_tables_say(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks" / "pages")
     made = importlib.import_module("lessons").page()
