@@ -108,7 +108,7 @@ def register(path: Path) -> list[str]:
     if not new:
         raise UserError(
             f"{path} registers no heuristic; decorate a function (curve, context) -> rate with "
-            '@heuristic("name", "source") from lrsuggest.curves.heuristics.registry'
+            '@heuristic("name", "source") from lrsuggest'
         )
     replaced = [name for name in new if name in before]
     if replaced:
