@@ -6,12 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from places import COLLECTED, PEERS, SLOW, TESTS
 
 # How long an example takes says how busy the machine is, not whether the law holds.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = TESTS.parents[1] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Count before anything is deselected, and mark what is slow or needs the peers."""
+    config.stash[COLLECTED] = len(items)
+    for item in items:
+        place = item.path.relative_to(TESTS).as_posix()
+        for mark, places in (("slow", SLOW), ("peers", PEERS)):
+            if place.startswith(places):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +34,12 @@ def data_root() -> Path:
     if missing:
         pytest.skip(f"no {' and '.join(missing)} in {root}; set LRSUGGEST_DATA")
     return root
+
+
+@pytest.fixture
+def examples(request) -> int:
+    """How many curves a law is tried on: in the quick half a tenth of them."""
+    return 20 if "not slow" in request.config.option.markexpr else 200
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """What several test modules build on."""
 
+import copy
 import html.parser
 import io
+import random
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -119,3 +122,25 @@ def read_raw(name, source=None, size=()):
     from lrsuggest.tasks.data.sources import no_progress
 
     return READERS[name].read(source, size, no_progress)
+
+
+def fingerprint(learner):
+    """Everything a sweep could touch, as comparable bytes."""
+    state = []
+    for name, tensor in [*learner.model.named_parameters(), *learner.model.named_buffers()]:
+        state.append((name, tensor.data_ptr(), tensor.detach().numpy().tobytes()))
+    for name, parameter in learner.model.named_parameters():
+        grad = parameter.grad
+        state.append((name, None if grad is None else grad.numpy().tobytes()))
+        held = learner.optimizer.state.get(parameter, {})
+        state += [(name, k, v.numpy().tobytes() if hasattr(v, "numpy") else v)
+                  for k, v in sorted(held.items())]  # fmt: skip
+    for group in learner.optimizer.param_groups:
+        state.append(copy.deepcopy({k: v for k, v in group.items() if k != "params"}))
+    state += [module.training for module in learner.model.modules()]
+    state.append(learner.scaler.state_dict())
+    state.append(torch.get_rng_state().numpy().tobytes())
+    state.append(learner.batches.generator.get_state().numpy().tobytes())
+    state.append(random.getstate())
+    state += [str(x) for x in np.random.get_state()]
+    return state

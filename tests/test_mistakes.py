@@ -7,32 +7,17 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from helpers import make_learner, sweep_like
+from helpers import make_learner
+from refusals import CURVE, refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrsuggest import Curve, NoSuggestion, Probes, RangeTest, UserError, lr_find, set_lr, suggest_lr
+from lrsuggest import Curve, NoSuggestion, Probes, RangeTest, lr_find, set_lr, suggest_lr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CURVE = Curve(*sweep_like())
 NONE = suggest_lr(Curve(np.geomspace(1e-7, 10, 100), np.full(100, 0.7)))
 MODEL, DATA = nn.Linear(8, 2), DataLoader(TensorDataset(torch.ones(4, 8)), 2)
 SGD = torch.optim.SGD(MODEL.parameters(), 0.1)
-
-
-def one_sentence(told):
-    said = str(told.value)
-    assert "\n" not in said
-    assert len(said) < 600
-    assert "Traceback" not in said
-    return said
-
-
-def refused(says, call, *args, **settings):
-    """Check that a call says so in one sentence."""
-    with pytest.raises(UserError, match=says) as told:
-        call(*args, **settings)
-    return one_sentence(told)
 
 
 ANYWHERE = [

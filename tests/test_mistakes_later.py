@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import make_learner
-from test_mistakes import CURVE, refused
+from refusals import CURVE, refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 

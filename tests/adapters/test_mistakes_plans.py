@@ -2,18 +2,18 @@
 
 from functools import partial
 
+import mistaken as made
 import numpy as np
 import pytest
-import test_mistakes_adapters as made
 import torch
 import transformers
-from test_mistakes import refused
+from refusals import refused
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest import Curve, Learner, RangeTest, suggest_lr
 
-pytestmark = made.pytestmark
+pytestmark = made.MARKS
 CROSS, X, Y = made.CROSS, made.X, made.Y
 LOSS = r"the loss must be one number \(reduction='mean'\)"
 LOSSES = {

@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from bench_helpers import bench, gone
 from helpers import sweep_like
 from PIL import Image
 from rich.console import Console
-from test_engines import gone
 
 from lrsuggest import Curve, suggest_lr
 from lrsuggest.bench.__main__ import main
@@ -41,11 +41,6 @@ batch = 64
 steps = 12
 rates = [1e-4, 1e-3, 1e-2, 1e-1, 3e1]
 """
-
-
-def bench(*words, **settings):
-    command = [sys.executable, "-m", "lrsuggest.bench", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import time
 
 import psutil
 import pytest
-from test_cli import bench
-from test_engines import gone
+from bench_helpers import bench, gone
 
 from lrsuggest.bench.__main__ import main
 from lrsuggest.bench.jobs.record import decode

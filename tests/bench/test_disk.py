@@ -1,32 +1,19 @@
 """A disk that fails, wherever a run meets it: said in a sentence, and nothing lost."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
+from bench_helpers import NEW, fails
 from rich.progress import Progress
-from test_suite import job
 
 from lrsuggest.bench.jobs.lock import driving
-from lrsuggest.bench.jobs.record import Provenance, Record, Result
 from lrsuggest.bench.jobs.store import Store, writing
 from lrsuggest.bench.plan.plan import Plan, save_plan
 from lrsuggest.bench.plan.prepare import prepare
 from lrsuggest.errors import UserError
 from lrsuggest.files import intact
 from lrsuggest.tasks.data.catalog import dataset
-
-NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
-
-
-def fails(fault):
-    """A call that fails as the system's would."""
-
-    def fail(*args, **settings):
-        raise OSError(fault, os.strerror(fault))
-
-    return fail
 
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.EACCES, errno.ESTALE], ids=errno.errorcode.get)

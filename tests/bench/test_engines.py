@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_suite import job
+from bench_helpers import gone, job
 
 from lrsuggest.bench.engines.engine import ATTEMPTS
 from lrsuggest.bench.engines.local import SETTINGS, Children, Local, _Child, oom_kills
@@ -37,12 +37,6 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def once():
     return {}
-
-
-def gone(processes, within=5.0):
-    """Whether processes end in time; a zombie has ended."""
-    psutil.wait_procs(processes, timeout=within)
-    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def kin(pid=None):

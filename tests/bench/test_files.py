@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from bench_helpers import bench
 from PIL import Image
 from rich.progress import Progress
-from test_cli import bench
 
 from lrsuggest import Curve
 from lrsuggest.bench.__main__ import main

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from bench_helpers import GOOD
 from rich.console import Console
-from test_suite import GOOD
 
 from lrsuggest.bench.engines.engine import Outcome
 from lrsuggest.bench.jobs.record import Provenance, Record, RecordedCurve, Result

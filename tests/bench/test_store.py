@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bench_helpers import NEW, OLD, fails, job
 from hypothesis import given
 from hypothesis import strategies as st
-from test_disk import fails
-from test_suite import job
 
 from lrsuggest.bench.jobs.record import (
     DamagedError,
@@ -35,8 +34,6 @@ CURVE = Curve([1e-3, 1e-2, 1e-1], [2.0, 1.0, float("nan")], skipped=[0, 1, 0],
 SWEEP = Record(
     job(kind="sweep"), Result("ok", {"loss": 2.0}, curve=RecordedCurve.of(CURVE)), Provenance(1.5)
 )
-OLD = Record(job(), Result("diverged", end={}), Provenance(0.5))
-NEW = Record(job(), Result("ok", end={"loss": 1.0}), Provenance(1.5))
 
 
 def test_records_come_back_whole(tmp_path):
@@ -181,7 +178,7 @@ REAL = """
 import os, subprocess, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_store import NEW, OLD
+from bench_helpers import NEW, OLD
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.errors import UserError
 def mount(*words):

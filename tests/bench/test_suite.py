@@ -1,4 +1,5 @@
 import pytest
+from bench_helpers import GOOD, job
 
 from lrsuggest.bench.jobs.job import Job
 from lrsuggest.bench.plan.suite import load, suite_names
@@ -6,25 +7,6 @@ from lrsuggest.errors import UserError
 from lrsuggest.tasks.lesson import Leg
 
 LEG = Leg("frozen", (8, 8), 64, 40, 999, (1e-2,))
-GOOD = """
-title = "t"
-[[entry]]
-dataset = "digits"
-stage = "scratch"
-sizes = [[8, 8]]
-batch = 64
-steps = 5
-rates = [1e-3, 1e-2]
-"""
-
-
-def job(**changes):
-    settings = {
-        "kind": "run", "dataset": "digits", "fingerprint": "packaged", "model": "small_cnn",
-        "optimizer": "sgd", "stage": "scratch", "size": (8, 8), "batch": 64, "steps": 5,
-        "seed": 0, "rates": (1e-3,),
-    }  # fmt: skip
-    return Job(**{**settings, **changes})
 
 
 def test_the_quick_suite_measures_what_it_should():

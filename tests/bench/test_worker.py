@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from test_suite import job
+from bench_helpers import job
 
 from lrsuggest.bench.engines import work
 from lrsuggest.bench.engines.work import begin, halves

@@ -32,8 +32,8 @@ def curve(n=100, bottom=1e-2, fall=2.0, noise=0.0, seed=0):
 
 
 @pytest.mark.parametrize("law", sorted(set(LAWS) - {"scales with the rate"}))
-def test_the_consensus_keeps_every_law_but_scaling(law):
-    check_law(law, CONSENSUS)
+def test_the_consensus_keeps_every_law_but_scaling(law, examples):
+    check_law(law, CONSENSUS, examples=examples)
 
 
 def test_it_is_drawn_to_what_is_usual_so_it_does_not_scale():

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("heuristic", SHAPES, ids=lambda r: r.name)
-def test_ours_keep_every_law(heuristic, law):
-    check_law(law, heuristic)
+def test_ours_keep_every_law(heuristic, law, examples):
+    check_law(law, heuristic, examples=examples)
 
 
 def test_the_contract_test_finds_who_breaks_a_law():

@@ -6,22 +6,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from sheets import LOSS, LR, PLAIN, read
 
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
-
-LR = np.geomspace(1e-6, 1, 30)
-LOSS = np.append(np.linspace(2.3, 0.7, 29), 3.0)
-PLAIN = "lr,loss\n" + "".join(
-    f"{a!r},{b!r}\n" for a, b in zip(LR.tolist(), LOSS.tolist(), strict=True)
-)
-
-
-def read(tmp_path, text):
-    path = tmp_path / "curve.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return Curve.from_csv(path)
 
 
 def table(rows, delimiter=","):

@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_sheet import LOSS, LR, PLAIN, read
+from sheets import LOSS, LR, PLAIN, read
 
 from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve

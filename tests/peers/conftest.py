@@ -22,3 +22,10 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(params=SCRIPTS, ids=lambda name: name.replace(" ", "-"))
 def script(request):
     return SCRIPTS[request.param]
+
+
+@pytest.fixture
+def quiet(caplog, capsys):
+    caplog.set_level("CRITICAL")
+    yield
+    capsys.readouterr()

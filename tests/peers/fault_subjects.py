@@ -33,6 +33,16 @@ with warnings.catch_warnings():
     from pytorch_lightning.tuner import Tuner
     from torch_lr_finder import LRFinder
 
+# Nothing of what the peers and their frameworks say of themselves is a test's.
+MARKS = [
+    pytest.mark.usefixtures("one_thread", "quiet"),
+    pytest.mark.filterwarnings("ignore:.*numpy.core is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:ignite"),  # "run completed without diverging"
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
+]
 PIXELS, DIGITS = load_digits(return_X_y=True)
 DATA = TensorDataset(torch.tensor(PIXELS, dtype=torch.float32) / 16, torch.tensor(DIGITS))
 ALL = ("fastai", "lightning", "torch_lr_finder", "ignite")

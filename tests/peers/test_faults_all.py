@@ -11,6 +11,7 @@ import torch
 from fault_subjects import (
     ALL,
     DATA,
+    MARKS,
     FastaiLRFinder,
     Loss,
     LRFinder,
@@ -41,24 +42,9 @@ with warnings.catch_warnings():
     from fastai.callback.schedule import steep
     from fastai.optimizer import SGD
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread", "quiet"),
-    # What the peers and their frameworks say of themselves.
-    pytest.mark.filterwarnings("ignore:.*numpy.core is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:ignite"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
-]
+pytestmark = MARKS
 peers = pytest.mark.parametrize("peer", ALL)
 RATES = np.geomspace(1e-7, 10, 100)
-
-
-@pytest.fixture
-def quiet(caplog, capsys):
-    caplog.set_level("CRITICAL")
-    yield
-    capsys.readouterr()
 
 
 def quietly(do):

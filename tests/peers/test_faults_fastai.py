@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fault_subjects import (
+    MARKS,
     Loss,
     Scripted,
     broken_off,
@@ -33,13 +34,7 @@ with warnings.catch_warnings():
     from fastai.learner import Callback
     from fastai.optimizer import SGD
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    # fastai's own: numpy in load_model and slide, a machine without CUDA.
-    pytest.mark.filterwarnings("ignore:.*numpy.core is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning"),
-]
+pytestmark = MARKS
 
 
 class Landscape(Callback):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fault_subjects import (
+    MARKS,
     Loss,
     Scripted,
     broken_off,
@@ -26,10 +27,7 @@ with warnings.catch_warnings():
     from ignite.engine import create_supervised_trainer
     from ignite.handlers.lr_finder import FastaiLRFinder
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::UserWarning:ignite"),  # "run completed without diverging"
-]
+pytestmark = MARKS
 LOSS = landscape(np.geomspace(1e-7, 10, 100))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fault_subjects import (
+    MARKS,
     Loss,
     Module,
     Scripted,
@@ -26,17 +27,7 @@ with warnings.catch_warnings():
     from pytorch_lightning.callbacks import Callback, LearningRateFinder
     from pytorch_lightning.tuner import Tuner
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread", "quiet"),
-    # What Lightning says of few workers, of loops without validation, of no CUDA, and its own.
-    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
-]
-
-
-@pytest.fixture
-def quiet(caplog):
-    caplog.set_level("CRITICAL")
+pytestmark = MARKS
 
 
 def sgd(module):

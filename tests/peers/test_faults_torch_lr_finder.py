@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fault_subjects import (
+    MARKS,
     Loss,
     Scripted,
     broken_off,
@@ -25,14 +26,8 @@ from torch_lr_finder import LRFinder
 from lrsuggest import Learner, RangeTest, suggest_lr
 from lrsuggest.curves.columns import Ended
 
-pytestmark = pytest.mark.usefixtures("one_thread", "quiet")
+pytestmark = MARKS
 LOSS = landscape(np.geomspace(1e-7, 10, 100))
-
-
-@pytest.fixture
-def quiet(capsys):
-    yield
-    capsys.readouterr()
 
 
 def written(losses):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from archives import special
 from helpers import need
-from test_walk import classes, picture, quietly
+from task_files import classes, picture, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import fingerprint

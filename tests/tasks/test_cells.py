@@ -3,33 +3,10 @@
 import numpy as np
 import pytest
 from helpers import need, write_tgz
-from test_lists import FORMS, same
-from test_walk import quietly
+from task_files import FORMS, N, ask, diamonds, quietly, same, write
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers.all import read
-
-N = 60
-KINDS = ("Ideal", "Good", "Fair")
-
-
-def diamonds(n=N):
-    rng = np.random.default_rng(0)
-    header = ["carat", "cut", "depth", "price"]
-    carats = rng.uniform(0.2, 3, n)
-    rows = ([f"{carats[k]:.2f}", KINDS[k % 3], f"{60 + k % 5}", f"{300 + 7 * k}"] for k in range(n))
-    return [header, *rows]
-
-
-def write(folder, rows, delimiter=",", form=lambda text: text, name="diamonds.csv"):
-    folder.mkdir(exist_ok=True)
-    text = "".join(f"{delimiter.join(row)}\n" for row in rows)
-    (folder / name).write_bytes(form(text.encode()))
-    return folder
-
-
-def ask(folder, name="diamonds"):
-    return read(name, folder, (), quietly)
 
 
 def cell(row, column, value):

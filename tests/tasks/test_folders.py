@@ -1,12 +1,10 @@
 """Real photographs and membranes where they are at hand, and files in the same layouts."""
 
-import io
-
 import numpy as np
 import pytest
 from helpers import damage, need, write_tgz
 from PIL import Image
-from test_walk import picture
+from task_files import picture, png
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, pixels
@@ -19,6 +17,7 @@ def quietly(done, of):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "where", "size", "channels", "train", "valid", "classes"),
     [
@@ -41,15 +40,6 @@ def test_sorted_images_are_read_whole(
     assert len(np.unique(data.inputs.reshape(len(data.inputs), -1), axis=0)) > 0.99 * (
         train + valid
     )
-
-
-def png(value, mode="RGB"):
-    """A noisy picture of about that grey."""
-    noise = np.random.default_rng(value).integers(-9, 9, (12, 12, 3))
-    file = io.BytesIO()
-    picture = np.clip(value + noise, 0, 255).astype(np.uint8)
-    Image.fromarray(picture).convert(mode).save(file, "png")
-    return file.getvalue()
 
 
 FILES = {
@@ -120,6 +110,7 @@ def quarters_back(parts):
     return np.concatenate([top, bottom], -2)
 
 
+@pytest.mark.slow
 def test_membranes_are_cut_into_quarters_of_the_whole(data_root):
     folder = need(data_root, "isbi_membrane")
     data = read_isbi(folder, (64, 64))

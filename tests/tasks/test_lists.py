@@ -6,37 +6,17 @@ import unicodedata
 import numpy as np
 import pytest
 from PIL import Image
-from test_pictures import orientation
-from test_walk import quietly
+from task_files import FORMS, orientation, quietly, same
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.readers.all import read
 from lrsuggest.tasks.data.readers.synthetic import write_street
-
-BOM = b"\xef\xbb\xbf"
 
 
 @pytest.fixture
 def street(tmp_path):
     write_street(tmp_path / "street", train=4, valid=2)
     return tmp_path / "street"
-
-
-def same(one, two):
-    np.testing.assert_array_equal(one.inputs, two.inputs)
-    np.testing.assert_array_equal(one.targets, two.targets)
-    np.testing.assert_array_equal(one.valid, two.valid)
-    assert one.classes == two.classes
-    return True
-
-
-FORMS = {
-    "bom": lambda text: BOM + text, "crlf": lambda text: text.replace(b"\n", b"\r\n"),
-    "old mac": lambda text: text.replace(b"\n", b"\r"),
-    "bom and crlf": lambda text: BOM + text.replace(b"\n", b"\r\n"),
-    "no final newline": lambda text: text.rstrip(b"\n"),
-    "blank lines": lambda text: b"\n" + text.replace(b"\n", b"  \n\n"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -14,6 +14,7 @@ from lrsuggest.tasks.models.registry import model as registered
 from lrsuggest.tasks.models.unet import PixelShuffleUp, UNet
 
 
+@pytest.mark.slow
 def test_the_offline_weights_are_loaded_whole_and_are_no_random_ones():
     body = encoder(OFFLINE)
     fresh = timm.create_model(OFFLINE, pretrained=False, features_only=True)
@@ -39,6 +40,7 @@ def test_a_unet_scores_every_pixel(size, norm):
         assert model(torch.zeros(2, 3, *size)).shape == (2, 12, *size)
 
 
+@pytest.mark.slow
 def test_the_unet_on_resnet34_has_the_size_of_fastais():
     model = UNet(32, "resnet34", pretrained=False)
     assert sum(p.numel() for p in model.parameters()) == 41_224_168

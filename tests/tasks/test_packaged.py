@@ -20,6 +20,7 @@ SIZES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_there_is_enough_to_train_on_and_the_split_stays(name):
     data = read(name, None, SIZES[name], lambda done, of: None)
@@ -71,6 +72,7 @@ def test_carbon_dioxide_looks_a_year_back_and_a_quarter_ahead():
     )
 
 
+@pytest.mark.slow
 def test_names_that_only_repeat_a_number_are_left_out():
     data = read_raw("unicode_names", None, (8,))
     named = [chr(c) for c in range(0x110000) if unicodedata.name(chr(c), "")]

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from test_walk import classes, quietly
+from task_files import classes, encoded, orientation, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.pictures import open_image, open_mask, pixels
@@ -18,18 +18,6 @@ SIZE = (12, 18)
 COLOURS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
 GREY = COLOURS[..., 0]
 CLASSES = (GREY % 5).astype(np.uint8)
-
-
-def encoded(image, suffix="png", **options):
-    file = io.BytesIO()
-    image.save(file, suffix, **options)
-    return file.getvalue()
-
-
-def orientation(value):
-    exif = Image.Exif()
-    exif[0x0112] = value
-    return exif
 
 
 def rgb(path, content):

@@ -21,6 +21,7 @@ def street(tmp_path):
     return tmp_path / "street"
 
 
+@pytest.mark.slow
 def test_camvid_is_read_whole(data_root):
     data = read_camvid(data_root / "camvid11", (36, 48))
     assert data.inputs.shape == (468, 3, 36, 48)
@@ -33,6 +34,7 @@ def test_camvid_is_read_whole(data_root):
     assert (data.targets[:, -6:] == road).mean() > 10 * (data.targets[:, :6] == road).mean()
 
 
+@pytest.mark.slow
 def test_faces_are_read_whole_and_split_by_person(data_root):
     folder = data_root / "face_landmarks"
     data = read_face_landmarks(folder, (48, 48))

@@ -7,11 +7,7 @@ import pandas as pd
 import pytest
 from helpers import need
 from PIL import Image
-from test_cells import ask, diamonds, write
-from test_folders import png
-from test_lists import same
-from test_pictures import encoded
-from test_walk import classes, quietly
+from task_files import ask, classes, diamonds, encoded, png, quietly, same, write
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data import catalog
@@ -60,6 +56,7 @@ def test_a_mask_that_does_not_tell_its_class_is_refused(tmp_path, image, says):
         open_binary(tmp_path / "a", encoded(image))
 
 
+@pytest.mark.slow
 def test_isbi_s_masks_read_alike_as_bits(data_root, tmp_path):
     folder = tmp_path / "isbi"
     for part in ("image", "label"):

@@ -103,6 +103,7 @@ CAUSAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUSAL)
 @given(at=st.integers(0, LENGTH - 1), other=st.integers(1, TOKENS - 1))
 def test_a_later_token_changes_no_earlier_score(name, at, other):

@@ -25,6 +25,7 @@ def is_flag(column):
     return set(np.unique(column)) <= {0, 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FACTS)
 def test_a_table_is_read_whole_and_scaled_by_its_training_rows(request, name):
     folder = None
@@ -55,6 +56,7 @@ def test_every_table_is_tested():
     assert readers_of("tables") == {*FACTS, "movielens"}
 
 
+@pytest.mark.slow
 def test_the_facts_of_the_tables(data_root):
     house = read_raw("california", need(data_root, WHERE["california"]).parent)
     values = np.unique(house.inputs[:, 8], return_counts=True)
@@ -185,6 +187,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path):
         read("abalone", None, ())
 
 
+@pytest.mark.slow
 def test_ratings_are_read_whole_in_their_own_split(data_root):
     data = read_movielens(need(data_root, "ml-100k"))
     assert data.inputs.shape == (100_000, 2)

@@ -19,6 +19,7 @@ def thinned(data, keep):
     )
 
 
+@pytest.mark.slow
 def test_digits_are_learnt_at_the_suggested_rate():
     learner = build_learner(
         dataset("digits"), read_digits(None, (8, 8)), stage="scratch", batch_size=64
@@ -28,6 +29,7 @@ def test_digits_are_learnt_at_the_suggested_rate():
     assert learner.evaluate()["accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_camvid_frames_are_learnt_with_a_frozen_body(data_root):
     data = read_camvid(data_root / "camvid11", (36, 48))
     keep = np.flatnonzero(data.valid)[::4].tolist() + np.flatnonzero(~data.valid)[::4].tolist()
@@ -44,6 +46,7 @@ def test_camvid_frames_are_learnt_with_a_frozen_body(data_root):
     assert not all(torch.equal(a, b) for a, b in zip(held, still, strict=True))
 
 
+@pytest.mark.slow
 def test_faces_are_learnt(data_root):
     data = read_face_landmarks(data_root / "face_landmarks", (48, 48))
     keep = np.flatnonzero(data.valid)[::10].tolist() + np.flatnonzero(~data.valid)[::5].tolist()
@@ -141,6 +144,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "model", "optimizer", "void"), KINDS)
 def test_every_kind_of_task_trains_and_is_measured(kind, model, optimizer, void):
     which = msgspec.structs.replace(

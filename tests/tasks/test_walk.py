@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import need, write_tgz
 from PIL import Image
+from task_files import classes, picture, quietly
 
 from lrsuggest.errors import UserError
 from lrsuggest.tasks.data.catalog import data_root as root_of
@@ -36,24 +37,6 @@ FINGERPRINTS = {
     "human_numbers": "0f053eefb5d5c709", "mnist_tiny": "0519e5304d9a5222",
     "camvid_tiny": "8afe56be0bc31a9a",
 }  # fmt: skip
-
-
-def quietly(done, of):
-    pass
-
-
-def picture(value, suffix="png"):
-    file = BytesIO()
-    Image.new("RGB", (9, 9), (value, value, value)).save(file, suffix)
-    return file.getvalue()
-
-
-def classes(folder, names=("ants", "bees")):
-    for split in ("train", "valid"):
-        for value, name in enumerate(names):
-            (folder / split / name).mkdir(parents=True)
-            (folder / split / name / "1.png").write_bytes(picture(50 + 100 * value))
-    return folder
 
 
 def values(data):

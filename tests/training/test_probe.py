@@ -9,8 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import drained, make_learner, sweep_like
-from test_snapshot import fingerprint
+from helpers import drained, fingerprint, make_learner, sweep_like
 from torch import nn
 
 from lrsuggest import Curve, Learner, Probes, RangeTest, UserError, fit_one_cycle, suggest_lr
