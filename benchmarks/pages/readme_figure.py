@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.commands.evidence import gather
 from lrsuggest.curves.display.drawing import draw, marks
 from lrsuggest.suggest import suggest_lr
 

@@ -1,6 +1,7 @@
 """Times the store, a finished run, `score`, `export` and the report on very many records.
 
     python benchmarks/speed/scale.py --records 100000 --csv benchmarks/recorded/scale/scale.csv
+    python benchmarks/speed/scale.py --against ../before --repeats 5   # another source tree
 
 The records are synthetic (a parabola with noise, in the shape of digits' runs) and are written to a
 temporary folder; each command is a process of its own, with its wall time and its peak of resident
@@ -100,14 +101,22 @@ def fill(out: Path, records: int, tasks: int) -> int:
     return written
 
 
-def measured(what: str, *command: str) -> tuple[str, float, float]:
+def measured(what: str, *command: str, source: Path | None = None) -> tuple[str, float, float]:
     """Run a command; returns what it was, wall seconds, and its peak memory in MB.
+
+    Args:
+        what: its name in the table.
+        command: what Python is to run.
+        source: a tree whose package it runs, None for the one that is installed.
 
     Raises:
         RuntimeError: it failed.
     """
     began, peak = time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL,
+        env={**os.environ, **({"PYTHONPATH": str(source)} if source else {})},
+    )  # fmt: skip
     while process.poll() is None:  # the system's own maximum begins with this process's size
         with contextlib.suppress(psutil.NoSuchProcess):
             peak = max(peak, psutil.Process(process.pid).memory_info().rss)
@@ -161,12 +170,47 @@ def measure(records: int, tasks: int) -> list[tuple[str, float, float]]:
         ]
 
 
+def compared(records: int, tasks: int, other: Path, repeats: int) -> list[tuple[str, float, float]]:
+    """Time the commands on one folder with another source tree and with this one, in turn.
+
+    Returns:
+        A row each: what, and by which factor this tree's median time and peak are the other's.
+    """
+    ours = Path(__file__).resolve().parents[2]
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out"
+        print(f"{fill(out, records, tasks)} records of {tasks} tasks", flush=True)
+        rows = []
+        for what, more in (
+            ("export", ("--to", str(out / "tables"))),
+            ("score", ()),
+            ("report", ()),
+        ):
+            command = ("-m", "lrsuggest.bench", what, *more, "--out", str(out))
+            seen: dict[Path, list[tuple[float, float]]] = {other: [], ours: []}
+            for _ in range(repeats):
+                for source, each in seen.items():
+                    each.append(measured(what, *command, source=source)[1:])
+            before, after = (np.median(each, axis=0) for each in seen.values())
+            print(f"{what:10} {before[0]:8.2f} s {before[1]:6.0f} MB before, "
+                  f"{after[0]:8.2f} s {after[1]:6.0f} MB after", flush=True)  # fmt: skip
+            rows.append((what, *(after / before)))
+    return rows
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--csv", type=Path, help="file for the table")
+    parser.add_argument("--against", type=Path, help="another source tree, to be compared with")
+    parser.add_argument("--repeats", type=int, default=5, help="times each, with --against")
     told = parser.parse_args()
+    if told.against:
+        against = told.against.resolve()
+        for row in compared(told.records, told.tasks, against, told.repeats):
+            print("{:10} time x {:.2f}, memory x {:.2f}".format(*row))
+        sys.exit()
     rows = measure(told.records, told.tasks)
     for what, seconds, peak in rows:
         print(f"{what:20} {seconds:12.4g} {peak:8.0f} MB" if peak else f"{what:20} {seconds:12.4g}")

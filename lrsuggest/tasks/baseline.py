@@ -1,26 +1,25 @@
 """What the best constant prediction loses: the least that training has to beat."""
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
-from lrsuggest.tasks.data.batches import to_unit
 from lrsuggest.tasks.data.resident import Resident
 
 
 def naive_loss(data: Resident, kind: str) -> float:
     """Return the validation loss of the best constant fitted to the training examples.
 
-    The training mean for points and values (mean squared error), the training frequencies for
-    classes, masks and tokens (cross entropy, natural logarithm).
+    The training mean for points (as shares of the side, from -1 to 1) and values (mean squared
+    error), the training frequencies for classes, masks and tokens (cross entropy, natural
+    logarithm). Without torch, which a report has no other need of.
     """
-    targets = torch.from_numpy(data.targets)
-    if kind == "points":
-        targets = to_unit(targets, data.size)
-    valid = torch.from_numpy(data.valid)
-    train, held = targets[~valid], targets[valid]
+    train, held = data.targets[~data.valid], data.targets[data.valid]
     if kind in ("points", "regression"):
-        return float(F.mse_loss(train.mean(dim=0).expand_as(held), held))
-    counts = np.bincount(train.flatten().numpy(), minlength=len(data.classes))
-    shares = torch.from_numpy((counts + 1) / (counts.sum() + len(counts)))  # none is impossible
-    return float(-shares.log()[held.flatten().long()].mean())
+        error = held.astype(np.float64) - train.mean(axis=0, dtype=np.float64)
+        if kind == "points":
+            height, width = data.size
+            error = error * 2 / (width, height)
+        return float(np.mean(error**2))
+    counts = np.bincount(train.ravel(), minlength=len(data.classes))
+    shares = (counts + 1) / (counts.sum() + len(counts))  # none is impossible
+    seen = np.bincount(held.ravel(), minlength=len(shares))
+    return float(-np.average(np.log(shares), weights=seen))

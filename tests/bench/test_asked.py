@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.commands.evidence import gather
 from lrsuggest.resources import shipped
 
 RECORDED = shipped("benchmarks/recorded")

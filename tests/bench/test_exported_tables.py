@@ -1,6 +1,9 @@
 """What is exported is what was measured: nothing of a task is lost on the way through tables."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.commands.evidence import gather
 from lrsuggest.bench.jobs.record import decode, encode
 from lrsuggest.bench.plan.plan import load_plan, save_plan
 from lrsuggest.curves.curve import Curve
@@ -193,3 +196,55 @@ def test_tables_are_exported_where_the_prepared_data_are_gone(both, tmp_path):
     assert np.isnan(digits.naive)
     versions = pd.read_csv(tmp_path / "t" / "tasks.csv").versions[0]
     assert json.loads(versions)["lrsuggest"] == "source tree"
+
+
+def test_neither_export_nor_score_of_records_loads_torch_or_draws(both, tmp_path):
+    said = "export", "--out", str(both / "out"), "--to", str(tmp_path / "t")
+    code = f"""
+import sys
+from lrsuggest.bench.__main__ import main
+assert main({list(said)!r}) == 0
+assert main(["score", {str(both / "out")!r}]) == 0
+sys.exit(str(sorted({{"torch", "matplotlib"}} & sys.modules.keys())))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+    assert (tmp_path / "t" / "tasks.csv").read_bytes() == (both / "tables/tasks.csv").read_bytes()
+
+
+def test_the_range_test_that_is_judged_is_named(both, tmp_path):
+    """Where only another one was measured, none is judged, as from the records."""
+    for name in ("tasks", "runs"):
+        (tmp_path / f"{name}.csv").symlink_to(both / "tables" / f"{name}.csv")
+    sweeps = pd.read_csv(both / "tables" / "sweeps.csv", dtype=str, keep_default_na=False)
+    sweeps.assign(end="1").to_csv(tmp_path / "sweeps.csv", index=False)
+    for task in tables.load(tmp_path):
+        assert task.curves == ()
+        assert len(task.variants) == len(sweeps[sweeps.task == task.label])
+
+
+def test_steps_that_a_scaler_skipped_stay_skipped(both, tmp_path):
+    for name in ("tasks", "runs"):
+        (tmp_path / f"{name}.csv").symlink_to(both / "tables" / f"{name}.csv")
+    sweeps = pd.read_csv(both / "tables" / "sweeps.csv", dtype=str, keep_default_na=False)
+    sweeps.assign(skipped="0 3").to_csv(tmp_path / "sweeps.csv", index=False)
+    curve = tables.load(tmp_path)[0].curves[0]
+    assert np.flatnonzero(curve.skipped).tolist() == [0, 3]
+    sweeps.assign(skipped="0,3").to_csv(tmp_path / "sweeps.csv", index=False)
+    with pytest.raises(UserError, match=r"column skipped has a value that is no list of steps"):
+        tables.load(tmp_path)
+
+
+def test_a_task_without_a_result_is_in_the_tables_too(both, tmp_path):
+    """The plan says what counts, so a report from the tables leaves out no more than the other."""
+    out = tmp_path / "out"
+    shutil.copytree(both / "out", out)
+    street = load_plan(out).tasks[1]
+    for job in street.all_jobs:
+        (out / "records" / f"{job.key}.json").unlink()
+    assert main(["export", "--out", str(out), "--to", str(tmp_path / "t")]) == 1
+    here, there = gather(out), gather(tmp_path / "t")
+    assert [t.label for t in here.tasks] == [t.label for t in there.tasks]
+    assert here.tasks[1].response is None
+    assert here.tasks[1].curves == ()
+    assert len(here.story.failed) == len(street.all_jobs)

@@ -7,7 +7,7 @@ from helpers import Reader
 from rich.console import Console
 
 from lrsuggest.bench import run
-from lrsuggest.bench.commands.report import evidence, gather
+from lrsuggest.bench.commands.evidence import evidence, gather
 from lrsuggest.bench.engines.engine import Outcome
 from lrsuggest.bench.engines.local import Local
 from lrsuggest.bench.jobs.record import Record, RecordedCurve, Result

@@ -135,8 +135,8 @@ def test_a_slice_is_valued_on_the_seeds_that_value_the_plain_rate():
 
 def test_a_fifth_of_the_frozen_rate_needs_the_same_sitting():
     pick = HEURISTICS["steepest_gaussian"](CURVE)
-    frozen = task("a 48x48 frozen")
-    there = task("a 48x48 unfrozen", stage="unfrozen", curves=(FLAT,))
+    frozen = task("a 48x48 frozen", size=(48, 48))
+    there = task("a 48x48 unfrozen", stage="unfrozen", curves=(FLAT,), size=(48, 48))
     row = told([frozen, there], said.FIFTH).iloc[0]
     assert row.task == "a 48x48 unfrozen"
     assert row.figure == pytest.approx(0.5 * abs(math.log10(pick / 5 / 1e-2)))

@@ -10,7 +10,7 @@ import pytest
 from helpers import sweep_like
 
 from lrsuggest.bench.__main__ import main
-from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.commands.evidence import gather
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.consensus_fit import UNSEEN
 from lrsuggest.evidence.contested import by_schedule, contested, of, rests_on

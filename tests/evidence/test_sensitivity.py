@@ -188,9 +188,9 @@ def test_the_ceiling_is_one_half_of_the_seeds_for_the_other():
 
 def test_tasks_stand_in_for_those_alike_but_longer_or_larger():
     full, other = ((1.2, 1.1, 1.0, 2.0),) * 2, ((1.0, 1.1, 1.2, 2.0),) * 2
-    short = task("a 8x8 scratch, 40 steps", other, steps=40)
-    long = task("a 8x8 scratch, 160 steps", full, steps=160)
-    large = task("a 16x16 scratch, 40 steps", full, steps=40)
+    short = task("a, short", other, steps=40, size=(8, 8))
+    long = task("a, long", full, steps=160, size=(8, 8))
+    large = task("a, large", full, steps=40, size=(16, 16))
     table = fidelity([long, large, short])
     proxies = table[table.proxy != "the other seeds"].set_index("proxy")
     assert proxies.task.to_dict() == {

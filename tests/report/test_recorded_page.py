@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lrsuggest.bench.commands.report import gather
+from lrsuggest.bench.commands.evidence import gather
 from lrsuggest.report.page import render
 
 COMMAND = "python -m lrsuggest.bench report benchmarks/recorded"

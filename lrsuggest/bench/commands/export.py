@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lrsuggest.bench.commands.folder import output_folder
-from lrsuggest.bench.commands.report import told
+from lrsuggest.bench.commands.folder import output_folder, told
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.tables import to_tables

@@ -1,9 +1,12 @@
-"""Which folder a command means."""
+"""Which folder a command means, and how many of its planned runs have a result."""
 
 import argparse
 from pathlib import Path
 
+from rich.console import Console
+
 from lrsuggest.errors import UserError
+from lrsuggest.report.about import Story
 
 
 def holds_tables(folder: Path) -> bool:
@@ -39,3 +42,11 @@ def output_folder(args: argparse.Namespace) -> Path:
             "that was run, or a folder of exported tables"
         )
     return Path("reports") / where.stem
+
+
+def told(story: Story, console: Console) -> int:
+    """Say how many planned runs have a result; returns 1 where one has none, else 0."""
+    console.print(
+        f"{story.measured} of {story.planned} planned runs have a result", highlight=False
+    )
+    return 1 if story.failed else 0

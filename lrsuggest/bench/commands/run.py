@@ -8,8 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lrsuggest.bench.commands.evidence import evidence
+from lrsuggest.bench.commands.folder import told
 from lrsuggest.bench.commands.machine import cores
-from lrsuggest.bench.commands.report import evidence, told, write
+from lrsuggest.bench.commands.report import write
 from lrsuggest.bench.commands.score import print_regret
 from lrsuggest.bench.engines.cluster import Cluster
 from lrsuggest.bench.engines.engine import Engine

@@ -108,7 +108,7 @@ def register(path: Path) -> list[str]:
     if not new:
         raise UserError(
             f"{path} registers no heuristic; decorate a function (curve, context) -> rate with "
-            '@heuristic("name", "source") from lrsuggest.curves.heuristics.registry'
+            '@heuristic("name", "source") from lrsuggest'
         )
     replaced = [name for name in new if name in before]
     if replaced:
@@ -151,7 +151,7 @@ def judged(out: Path | None, families: str) -> list[TaskEvidence]:
         if families == "confirm":
             return load(shipped("benchmarks/recorded/confirm"))
         return load(held_out=held_out)
-    from lrsuggest.bench.commands.report import gather
+    from lrsuggest.bench.commands.evidence import gather
 
     tasks = [t for t in gather(out).tasks if held_out is None or t.held_out is held_out]
     if held_out is not None and not tasks:

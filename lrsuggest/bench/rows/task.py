@@ -12,6 +12,7 @@ from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.follow import FRESH
 from lrsuggest.bench.plan.plan import PlannedTask
 from lrsuggest.evidence.regret import HAND_PICKED
+from lrsuggest.tasks.baseline import naive_loss
 from lrsuggest.tasks.data.resident import Resident, cached
 
 Row = dict[str, object]
@@ -99,7 +100,6 @@ def task_row(task: PlannedTask, records: Sequence[Record], naive: float) -> Row:
 
 def naive(task: PlannedTask, store: Store) -> float:
     """Return the loss of the best constant prediction; NaN where the data are not prepared."""
-    from lrsuggest.tasks.baseline import naive_loss  # torch, which a report can do without
 
     def missing() -> Resident:
         raise FileNotFoundError(task.prepared)
