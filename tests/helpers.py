@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrsuggest.testing import simulated
@@ -144,3 +145,13 @@ def fingerprint(learner):
     state.append(random.getstate())
     state += [str(x) for x in np.random.get_state()]
     return state
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which a host would wait for its device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))

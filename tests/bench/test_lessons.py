@@ -212,7 +212,7 @@ def test_tables_give_the_comparisons_back(ran, tmp_path):
     was, now = autopilot(found[0]), autopilot(back)
     for ours, theirs in zip(now.our_rates, was.our_rates, strict=True):
         np.testing.assert_allclose(ours, theirs)
-    assert [a.verdict for a in now.against] == [a.verdict for a in was.against]
+    assert [a.outcome for a in now.against] == [a.outcome for a in was.against]
     again = tables.load(tmp_path)
     picked = [[rate for rate, _ in task.hand_picked] for task in tasks]
     assert picked == [[1.05e-2], []]  # this stage's own, and no slice

@@ -30,9 +30,9 @@ from fault_subjects import (
     parts,
     subject,
 )
+from helpers import Waits
 from matplotlib.figure import Figure
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrsuggest import Learner, suggest_lr
 from lrsuggest.training import sweep
@@ -135,19 +135,9 @@ def test_lightning_records_a_constant_loss_of_one_as_a_half(tmp_path):
     assert (asked("lightning", np.ones(100), tmp_path).curve.loss == 1).all()
 
 
-class Waits(TorchDispatchMode):
-    """Counts the operations for which a host would wait for its device."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
-
-
 @peers
 def test_all_make_the_host_wait_for_the_device_at_each_step(tmp_path, monkeypatch, peer):
-    """On a GPU: ours waits for the loader's seeds, and once to see whether steps were made."""
+    """On a GPU: ours waits for the loader's seeds, and twice to see what was trained before."""
     monkeypatch.setattr(sweep, "_LOOK_EVERY", {})  # as on a GPU
     with Waits() as theirs:
         quietly(subject(peer, tmp_path).find)
@@ -155,7 +145,7 @@ def test_all_make_the_host_wait_for_the_device_at_each_step(tmp_path, monkeypatc
     with Waits() as ours:
         steps = len(subject(peer, tmp_path).ask().curve)
     assert steps > 80
-    assert ours.count <= 4
+    assert ours.count <= 5
 
 
 RANDOM = {"torch's random state", "loader's generator"}

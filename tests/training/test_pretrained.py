@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from helpers import Waits
 from torch import nn
 
 from lrsuggest import Learner, suggest_lr
@@ -150,3 +151,14 @@ def test_a_fastai_learner_unfrozen_at_once_is_seen():
                 stages.append(ours.detected_stage)
             learn.unfreeze()
     assert stages == ["frozen", "finetune", "frozen", None]
+
+
+def test_all_norms_are_looked_at_in_one_look():
+    """Each look by itself would make the host wait for a device."""
+    waits = Waits()
+    model = nn.Sequential(*(m for _ in range(20) for m in (nn.Linear(4, 4), nn.LayerNorm(4))))
+    with waits:
+        assert not pretrained(model, model.parameters())
+    assert waits.count == 1
+    model[-1].bias.data[0] = 1
+    assert pretrained(model, model.parameters())

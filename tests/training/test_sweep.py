@@ -11,11 +11,10 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 import torch
-from helpers import drained, make_learner, sweep_like
+from helpers import Waits, drained, make_learner, sweep_like
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrsuggest import Learner, UserError, lr_find
 from lrsuggest.curves.columns import Ended
@@ -147,16 +146,6 @@ class Noisy(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         return torch.full((8,), np.random.rand() + random.random()), index % 2
-
-
-class Waits(TorchDispatchMode):
-    """Counts the operations for which a host would wait for its device."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
 
 
 def test_no_step_makes_the_host_wait_for_the_device(monkeypatch):

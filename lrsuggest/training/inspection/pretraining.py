@@ -20,6 +20,7 @@ def pretrained(model: nn.Module, trained: Iterable[Tensor]) -> bool:
     """
     moved = {id(each) for each in trained}
     beside = False  # whether the weight layer before it trains: a norm itself may be held
+    found: list[Tensor] = []
     for module in model.modules():
         held: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
         layers = [p for p in held.values() if not is_lazy(p) and p.ndim > 1]
@@ -29,9 +30,12 @@ def pretrained(model: nn.Module, trained: Iterable[Tensor]) -> bool:
             held |= module.named_buffers(recurse=False)  # where a norm is held for good
             weight, bias = held.get("weight"), held.get("bias")
             told = [weight if bias is None else bias, held.get("running_mean")]
-            if weight is not None and all(_varies(each) for each in told if each is not None):
-                return True
-    return False
+            if weight is not None:
+                here = [_varies(each) for each in told if each is not None]
+                known = [each for each in here if each is not None]
+                found += [torch.stack(known).all()] if len(known) == len(here) else []
+    # Asked all at once: each answer by itself would make the host wait for a device.
+    return bool(found) and bool(torch.stack([each.to(found[0].device) for each in found]).any())
 
 
 def _name(module: nn.Module) -> str:
@@ -40,8 +44,8 @@ def _name(module: nn.Module) -> str:
 
 
 @torch.no_grad()
-def _varies(values: Tensor) -> bool:
-    """Whether a vector holds more than one number."""
+def _varies(values: Tensor) -> Tensor | None:
+    """Whether a vector holds more than one number, on its device; None for what is no vector."""
     if is_lazy(values) or values.is_meta or values.ndim != 1 or not len(values):
-        return False
-    return bool((values != values[0]).any())
+        return None
+    return (values != values[0]).any()
