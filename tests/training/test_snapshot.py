@@ -142,6 +142,7 @@ def test_loader_worker_processes_go_on_as_if_nothing_had_been(persistent, seeded
     assert train(sweep_after=2) == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ask",
     [lr_find, suggest_lr, lambda x: suggest_lr(x, probes=2, total_steps=20)],

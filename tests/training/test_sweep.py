@@ -76,6 +76,7 @@ def test_a_blow_up_and_a_non_finite_loss_end_it():
     assert np.isfinite(curve.loss[:-1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look_every", [1, 2, 7, 100])
 def test_the_curve_does_not_depend_on_how_often_it_is_looked_at(monkeypatch, look_every):
     plain = lr_find(make_learner(), seed=0)
