@@ -32,14 +32,19 @@ class Collected(NamedTuple):
     traces: Mapping[str, tuple[Trace, ...]]
 
 
-def to_tables(plan: Plan, store: Store) -> Collected:
+def to_tables(plan: Plan, store: Store, *, traces: bool = True) -> Collected:
     """Make tables of an output folder's records, a task of which is in memory at a time.
 
     Range tests come with the ones that heuristics are judged on first. A task of which nothing
     was measured is in tasks.csv all the same: the plan says what counts.
+
+    Args:
+        plan: what was to be run.
+        store: the records.
+        traces: whether chains' traces are wanted, whose schedules load torch.
     """
     made = Builder("tasks", "sweeps", "runs", *(_OF_LESSONS if plan.lessons else ()))
-    lost, traces, known = dict[Job, Lost](), dict[str, tuple[Trace, ...]](), set[str]()
+    lost, traced, known = dict[Job, Lost](), dict[str, tuple[Trace, ...]](), set[str]()
     planned, unreached = len(plan.jobs), 0
     for task in plan.tasks:
         found = {job: store.get(job) for job in task.all_jobs}
@@ -63,7 +68,7 @@ def to_tables(plan: Plan, store: Store) -> Collected:
         lost |= {job: _lost(job, record) for job, record in steps.items() if not _measured(record)}
         of_all, waiting = of_lesson.waiting(lesson, walks)
         planned, unreached = planned + of_all, unreached + waiting
-        traces[lesson.name] = of_lesson.traces(walks)
+        traced[lesson.name] = of_lesson.traces(walks) if traces else ()
         stages = _stages(plan, lesson.name)
         made.add("lessons", of_lesson.lesson_row(lesson, stages, walks))
         for name, rows in (
@@ -83,7 +88,7 @@ def to_tables(plan: Plan, store: Store) -> Collected:
         stray=len({path.stem for path in store.folder.glob("*.json")} - known),
         kept=str(store.folder),
     )
-    return Collected(made.tables(), story, traces)
+    return Collected(made.tables(), story, traced)
 
 
 def _stages(plan: Plan, lesson: str) -> list[PlannedTask]:

@@ -126,6 +126,7 @@ class Tables:
         """
         if "lessons" not in self.texts:
             return []
+        where = self.folder / "lessons.csv" if self.folder else "the tables"
         try:
             stages, chains, named = (
                 pd.read_csv(io.StringIO(self.texts[name])) for name in _OF_LESSONS[1:]
@@ -141,8 +142,8 @@ class Tables:
                 found.append(lesson(row, *mine))
             except ValueError as error:
                 raise UserError(
-                    f"{self.folder}/lessons.csv: of the lesson {row['lesson']!r} a value cannot "
-                    f"be read ({error}); export the tables again"
+                    f"{where}: of the lesson {row['lesson']!r} a value cannot be read ({error}); "
+                    "export the tables again"
                 ) from None
         return found
 

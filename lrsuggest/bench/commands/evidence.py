@@ -26,13 +26,14 @@ class Evidence(NamedTuple):
     stages: list[TaskEvidence]
 
 
-def gather(where: Path, command: str = "") -> Evidence:
+def gather(where: Path, command: str = "", *, traces: bool = True) -> Evidence:
     """Return the evidence of an output folder, or of a folder of exported tables.
 
     Args:
         where: the folder.
         command: how the report is asked for, told where the folder holds tables; records know
             what they were run with.
+        traces: whether the traces of lessons' chains are wanted.
 
     Raises:
         UserError: the folder holds neither.
@@ -44,7 +45,7 @@ def gather(where: Path, command: str = "") -> Evidence:
             f"{where} holds neither plan.json nor tasks.csv; give the output folder of a suite "
             "that was run, or a folder of exported tables"
         )
-    return evidence(to_tables(load_plan(where), Store(where)))
+    return evidence(to_tables(load_plan(where), Store(where), traces=traces))
 
 
 def evidence(collected: Collected) -> Evidence:

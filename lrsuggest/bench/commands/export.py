@@ -29,7 +29,7 @@ def export(args: argparse.Namespace, console: Console) -> int:
     plan = load_plan(out)
     if (to / "plan.json").is_file():
         raise UserError(f"{to} holds the records of a suite that was run; give --to another folder")
-    tables, story, _ = to_tables(plan, Store(out))
+    tables, story, _ = to_tables(plan, Store(out), traces=False)
     if not tables.held:
         raise UserError(
             f"{story.kept} holds no result that can be read, so {to} is left as it is; run the "

@@ -8,11 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lrsuggest.bench.commands.evidence import evidence
 from lrsuggest.bench.commands.folder import told
 from lrsuggest.bench.commands.machine import cores
-from lrsuggest.bench.commands.report import write
-from lrsuggest.bench.commands.score import print_regret
 from lrsuggest.bench.engines.cluster import Cluster
 from lrsuggest.bench.engines.engine import Engine
 from lrsuggest.bench.engines.local import Local
@@ -45,8 +42,12 @@ def run(args: argparse.Namespace, words: Sequence[str], console: Console) -> int
         workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
         device=getattr(args, "device", "cpu"), words=words, console=console,
     )  # fmt: skip
-    collected = to_tables(plan, Store(out))
-    if args.command is None:
+    collected = to_tables(plan, Store(out), traces=args.command is None)
+    if args.command is None:  # what draws a page takes seconds to import
+        from lrsuggest.bench.commands.evidence import evidence
+        from lrsuggest.bench.commands.report import write
+        from lrsuggest.bench.commands.score import print_regret
+
         found = evidence(collected)
         write(found, out / "report.html", console)
         print_regret(found.tasks, console)

@@ -153,7 +153,9 @@ def judged(out: Path | None, families: str) -> list[TaskEvidence]:
         return load(held_out=held_out)
     from lrsuggest.bench.commands.evidence import gather
 
-    tasks = [t for t in gather(out).tasks if held_out is None or t.held_out is held_out]
+    tasks = [
+        t for t in gather(out, traces=False).tasks if held_out is None or t.held_out is held_out
+    ]
     if held_out is not None and not tasks:
         raise UserError(f"{out} has no task of --families {families}; leave it to judge on all")
     return tasks
