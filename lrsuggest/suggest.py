@@ -135,7 +135,7 @@ def suggest_lr(
             _announce(budget)
         with gradients(learner) as got:
             sweeps = [
-                lr_find(learner, **settled, seed=each_seed, progress=progress)
+                lr_find(learner, **settled, seed=each_seed, gain=test.gain, progress=progress)
                 for each_seed in _seeds(seed, repeats)
             ]
         idle = tuple(name for name, has in got.items() if not has)

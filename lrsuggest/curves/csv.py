@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsuggest.curves.arguments import a
-from lrsuggest.curves.columns import Columns, Ended, Floats
+from lrsuggest.curves.columns import Columns, Ended, Floats, Measured
 from lrsuggest.decoding import check_present, decode
 from lrsuggest.errors import UserError
 from lrsuggest.tabular import DECIMAL_COMMA, fitted, number, rows
@@ -26,6 +26,7 @@ _NAMES = {
     "skipped": re.compile("skipped"),
     "step": re.compile("(train_|trainer_|_)?(global_)?step"),
 }
+_OF_A_STEP = ("slope", "step_norm", "weight_norm")  # each over all groups, then group by group
 _UNIT = re.compile(r"[\[(](.*?)[\])]")
 # What may stand in brackets behind a name: what was evaluated, what was smoothed, another scale.
 _HELD_OUT = re.compile(r"\b(val\w*|eval\w*|test\w*|dev|h[eo]ld[\s_-]?out)\b", re.IGNORECASE)
@@ -47,14 +48,34 @@ _MISSING = ("", "nan", "na", "n/a", "null", "none")
 Cells = dict[str, str]  # by column, of those in _NAMES that the table has
 
 
-def write(lr: Floats, loss: Floats, skipped: NDArray[np.bool_]) -> str:
-    """Return the columns lr, loss and skipped (0 or 1); reading them gives the same bits."""
+def write(
+    lr: Floats, loss: Floats, skipped: NDArray[np.bool_], measured: Measured | None = None
+) -> str:
+    """Return the columns lr, loss, skipped (0 or 1) and what was measured beside them.
+
+    Reading them gives the same bits.
+    """
+    columns: dict[str, list[object]] = {
+        "lr": [*map(repr, lr.tolist())], "loss": [*map(repr, loss.tolist())],
+        "skipped": [*map(int, skipped)],
+    }  # fmt: skip
+    if measured is not None:
+        columns |= {name: [*map(repr, each.tolist())] for name, each in measured.total.items()}
+        if measured.groups > 1:
+            columns |= {
+                _of_group(name, k): [*map(repr, getattr(measured, name)[:, k].tolist())]
+                for name in _OF_A_STEP
+                for k in range(measured.groups)
+            }
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["lr", "loss", "skipped"])
-    for rate, height, skip in zip(lr, loss, skipped, strict=True):
-        table.writerow([repr(float(rate)), repr(float(height)), int(skip)])
+    table.writerow(columns)
+    table.writerows(zip(*columns.values(), strict=True))
     return out.getvalue()
+
+
+def _of_group(name: str, k: int) -> str:
+    return f"{name}_group_{k + 1}"
 
 
 def read(path: str | Path, *, smoothed: bool = False) -> Columns:
@@ -81,6 +102,7 @@ def read(path: str | Path, *, smoothed: bool = False) -> Columns:
     lr: list[float] = []
     loss: list[float] = []
     skipped: list[bool] = []
+    beside: list[list[float]] = []
     steps = list(_steps(path, text, smoothed))
     if _decimal_commas([cells[name] for _, cells in steps for name in ("lr", "loss")]):
         steps = [(where, {k: cell.replace(",", ".") for k, cell in cells.items()})
@@ -97,10 +119,25 @@ def read(path: str | Path, *, smoothed: bool = False) -> Columns:
         lr.append(rate)
         loss.append(_number(where, "loss", cells["loss"]))
         skipped.append(_flag(where, cells.get("skipped", "")))
+        beside.append([_number(where, k, v or "nan") for k, v in cells.items() if k not in _NAMES])
     if not lr:
         raise UserError(f"{path} needs a header line with the columns lr and loss, then rows")
     ended = Ended.COMPLETED if all(map(math.isfinite, loss)) else Ended.NON_FINITE
-    return Columns(lr, loss, skipped, ended)
+    names = [name for name in steps[0][1] if name not in _NAMES]
+    return Columns(lr, loss, skipped, ended, _measured(names, np.array(beside)))
+
+
+def _measured(names: list[str], table: NDArray[np.float64]) -> Measured | None:
+    """Return what `write` wrote of `measured`; None where there was none."""
+    if not names:
+        return None
+    groups = max(1, (len(names) - 1 - len(_OF_A_STEP)) // len(_OF_A_STEP))
+    at = {name: table[:, place] for place, name in enumerate(names)}
+    each = (
+        np.stack([at[name if groups == 1 else _of_group(name, k)] for k in range(groups)], axis=1)
+        for name in _OF_A_STEP
+    )
+    return Measured(at["loss_after"], *each)
 
 
 def _decimal_commas(cells: list[str]) -> bool:
@@ -191,7 +228,7 @@ def _fitted(path: str | Path, text: str) -> Iterator[tuple[str, list[str]]]:
 def _columns(
     path: str | Path, table: list[tuple[str, list[str]]], smoothed: bool
 ) -> dict[str, int]:
-    """Return the place of lr, loss and, where there are such, skipped and step."""
+    """Return the place of lr, loss and, where there are such, skipped, step and the rest."""
     header = table[0][1]
     plain = [re.sub(r"[\s_/.-]+", "_", _UNIT.sub("", name).strip()).casefold() for name in header]
     units = [" ".join(_UNIT.findall(name)) for name in header]
@@ -213,6 +250,12 @@ def _columns(
         if found:
             places[column] = found[0]
             _check_unit(path, column, header[found[0]], units[found[0]], smoothed)
+    ours = [name for name in header if name == "loss_after" or name.startswith(_OF_A_STEP)]
+    groups = (len(ours) - 1 - len(_OF_A_STEP)) // len(_OF_A_STEP)
+    written = ["loss_after", *_OF_A_STEP]
+    written += [_of_group(name, k) for name in _OF_A_STEP for k in range(max(groups, 0))]
+    if ours == written:  # else somebody's own columns of such names
+        places |= {name: header.index(name) for name in ours}
     if not {"lr", "loss"} <= places.keys():
         held = ", ".join(header)
         raise UserError(

@@ -12,56 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrsuggest.curves import csv, importers
 from lrsuggest.curves.arguments import a, truth
-from lrsuggest.curves.columns import Columns, Ended, Floats
+from lrsuggest.curves.columns import Columns, Ended, Floats, Measured, flags, frozen
 from lrsuggest.errors import UserError
 from lrsuggest.files import output
 
 
-def _frozen(values: ArrayLike, name: str) -> Floats:
-    try:
-        found = np.asarray(_detached(values))
-        if found.dtype.kind in "cmM":  # complex numbers and dates, which numpy would convert
-            raise TypeError
-        array = np.array(found, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError(f"{name} must hold numbers only; got {values!r:.80}") from None
-    if array.ndim != 1:
-        raise UserError(f"{name} must be one-dimensional; its shape is {array.shape}")
-    array.flags.writeable = False
-    return array
+def _nulls(values: list[Any]) -> list[Any]:
+    """Make a list, or a list of lists, fit for JSON: what is not finite becomes None."""
+    return [_nulls(x) if isinstance(x, list) else x if math.isfinite(x) else None for x in values]
 
 
-def _detached(values: Any) -> Any:
-    """Return values that torch still keeps for gradients, or on a device, as plain numbers."""
-    if hasattr(values, "detach") and hasattr(values, "cpu"):
-        values = values.detach().cpu()
-        # numpy has no bfloat16.
-        if getattr(values, "is_complex", bool)():
-            return values.numpy()
-        return values.double().numpy() if hasattr(values, "double") else values
-    if isinstance(values, list | tuple) and any(hasattr(each, "detach") for each in values):
-        return [_detached(each) for each in values]
-    return values
-
-
-def _flags(skipped: Any, n: int) -> NDArray[np.bool_]:
-    """Return which steps were skipped.
-
-    Raises:
-        UserError: it is no yes or no (or 1 or 0) for each step.
-    """
-    try:
-        found = np.asarray(_detached(skipped))
-        right = found.ndim == 1 and bool(np.isin(found, (0, 1)).all())
-    except (TypeError, ValueError, RuntimeError):
-        right = False
-    if not right:
-        raise UserError(
-            f"skipped must say True or False for each step, or be left out; got {skipped!r:.80}"
-        )
-    if len(found) != n:
-        raise UserError(f"skipped must be as long as lr; they hold {len(found)} and {n} values")
-    return found.astype(bool)
+def _nans(values: list[Any]) -> list[Any]:
+    """Make None NaN."""
+    return [_nans(x) if isinstance(x, list) else math.nan if x is None else x for x in values]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +40,7 @@ class Curve:
         skipped: shape (n,), True where the optimizer skipped the step (a loss scaler found an
             infinity), so that no update was made at that rate. None means none was skipped.
         ended: how the test ended, an `Ended` or its text.
+        measured: what our own sweep sees of each step beside the loss; None in any other curve.
 
     Raises:
         UserError: the arrays differ in length, or the rates are not positive and rising.
@@ -87,6 +51,7 @@ class Curve:
     smoothed: bool
     skipped: NDArray[np.bool_]
     ended: Ended
+    measured: Measured | None = None
 
     def __init__(
         self,
@@ -96,8 +61,9 @@ class Curve:
         smoothed: bool = False,
         skipped: Sequence[bool] | NDArray[np.bool_] | None = None,
         ended: Ended | str = Ended.COMPLETED,
+        measured: Measured | None = None,
     ) -> None:
-        rates, losses = _frozen(lr, "lr"), _frozen(loss, "loss")
+        rates, losses = frozen(lr, "lr"), frozen(loss, "loss")
         if len(rates) != len(losses):
             raise UserError(
                 f"lr and loss must be equally long; they hold {len(rates)} and {len(losses)} values"
@@ -111,19 +77,26 @@ class Curve:
                 f"lr must rise from step to step; {rates[at]:g} is followed by {rates[at + 1]:g}"
             )
         truth("smoothed", smoothed)
-        skips = np.zeros(len(rates), bool) if skipped is None else _flags(skipped, len(rates))
+        skips = np.zeros(len(rates), bool) if skipped is None else flags(skipped, len(rates))
         skips.flags.writeable = False
         try:
             end = Ended(ended)
         except ValueError:
             known = ", ".join(f'"{e}"' for e in Ended)
             raise UserError(f"ended must be one of {known}; got {ended!r}") from None
+        if measured is not None and not isinstance(measured, Measured):
+            raise UserError(f"measured must be a Measured, or None; got {a(measured)}")
+        if measured is not None and len(measured) != len(rates):
+            raise UserError(
+                f"measured must be as long as lr; they hold {len(measured)} and {len(rates)} values"
+            )
         for name, value in (
             ("lr", rates),
             ("loss", losses),
             ("smoothed", bool(smoothed)),
             ("skipped", skips),
             ("ended", end),
+            ("measured", measured),
         ):
             object.__setattr__(self, name, value)
 
@@ -132,6 +105,7 @@ class Curve:
         return cls(
             columns.lr, columns.loss,
             smoothed=smoothed, skipped=columns.skipped, ended=columns.ended,
+            measured=columns.measured,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -147,21 +121,37 @@ class Curve:
         """The median distance between neighbouring rates, in decades; 0 under two points."""
         return float(np.median(np.diff(np.log10(self.lr)))) if len(self) > 1 else 0.0
 
+    @property
+    def gain(self) -> Floats | None:
+        """What each step won on its own batch, as a share of what the slope promised; shape (n,).
+
+        1 where the loss is as good as straight along the step, 1/2 at the best length of a step
+        along a parabola, 0 where the step wins nothing. NaN where it was not seen or no fall was
+        promised; None without `measured`.
+        """
+        if self.measured is None:
+            return None
+        total = self.measured.total
+        promised = np.where(total["slope"] < 0, -total["slope"], np.nan)
+        return np.asarray((self.loss - total["loss_after"]) / promised)
+
     def to_json(self) -> str:
-        """Return the curve as one line of strict JSON; non-finite losses become null."""
-        return json.dumps(
-            {
-                "lr": self.lr.tolist(),
-                "loss": [x if math.isfinite(x) else None for x in self.loss.tolist()],
-                "smoothed": self.smoothed,
-                "skipped": np.flatnonzero(self.skipped).tolist(),
-                "ended": str(self.ended),
-            }
-        )
+        """Return the curve as one line of strict JSON; what is not finite becomes null."""
+        told = {
+            "lr": self.lr.tolist(),
+            "loss": _nulls(self.loss.tolist()),
+            "smoothed": self.smoothed,
+            "skipped": np.flatnonzero(self.skipped).tolist(),
+            "ended": str(self.ended),
+        }
+        if self.measured is not None:
+            each = vars(self.measured).items()
+            told["measured"] = {name: _nulls(values.tolist()) for name, values in each}
+        return json.dumps(told)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; null losses become NaN.
+        """Read what `to_json` wrote; null becomes NaN.
 
         Raises:
             UserError: the text is no such curve.
@@ -184,37 +174,44 @@ class Curve:
                     raise ValueError(f"{name} is of another type")
             if not all(0 <= place < len(lr) for place in places):
                 raise ValueError(f"skipped must hold places from 0 to {len(lr) - 1}")
+            measured = data.get("measured")
+            if measured is not None:
+                each: Any = {name: _nans(values) for name, values in measured.items()}
+                measured = Measured(**each)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             said = f"it lacks {error}" if isinstance(error, KeyError) else error
             raise UserError(f"this is no curve in lrsuggest's JSON form: {said}") from None
         skipped = np.zeros(len(lr), bool)
         skipped[places] = True
-        losses = [math.nan if value is None else value for value in loss]
-        return cls(lr, losses, smoothed=smoothed, skipped=skipped, ended=ended)
+        return cls(
+            lr, _nans(loss), smoothed=smoothed, skipped=skipped, ended=ended, measured=measured
+        )
 
     def to_csv(self, path: str | Path) -> None:
         """Write the columns lr, loss and skipped (0 or 1), a step a row.
 
-        Numbers are written so that `from_csv` reads the same bits. `smoothed` and `ended` are not
-        written; `to_json` keeps them.
+        What was measured beside them follows: loss_after, slope, step_norm and weight_norm, of
+        several groups also group by group (slope_group_1, ...). Numbers are written so that
+        `from_csv` reads the same bits. `smoothed` and `ended` are not written; `to_json` keeps
+        them.
 
         Raises:
             UserError: the file cannot be written; one that was there stays as it is.
         """
         with output(path) as file:
-            file.write(csv.write(self.lr, self.loss, self.skipped).encode())
+            file.write(csv.write(self.lr, self.loss, self.skipped, self.measured).encode())
 
     @classmethod
     def from_csv(cls, path: str | Path, *, smoothed: bool = False) -> Self:
         """Read a table of text whose header names the columns lr and loss.
 
         Also learning_rate, train_loss and training_loss, in capitals, with spaces or units, and as
-        loggers name them (train/loss, train_loss_step, lr-AdamW); `skipped` (0 or 1) is optional,
-        other columns are left alone. Commas, semicolons or tabs divide the columns, a point the
-        decimals, or a comma if it does so in all of them and cannot mean thousands. Blank lines
-        and comments (with # before them) do not count, nor do rows with neither rate nor loss (an
-        evaluation); rate and loss in two rows of one step are one. A loss may be nan or inf; the
-        last may be empty, which means nan.
+        loggers name them (train/loss, train_loss_step, lr-AdamW); `skipped` (0 or 1) and what else
+        `to_csv` writes are optional, other columns are left alone. Commas, semicolons or tabs
+        divide the columns, a point the decimals, or a comma if it does so in all of them and cannot
+        mean thousands. Blank lines and comments (with # before them) do not count, nor do rows
+        with neither rate nor loss (an evaluation); rate and loss in two rows of one step are one. A
+        loss may be nan or inf; the last may be empty, which means nan.
 
         Args:
             path: the file, UTF-8.

@@ -214,6 +214,14 @@ def _parts(batch: Any) -> list[Any]:
     return held + [each.__get__(batch) for each in slots if object_graph.filled(batch, each)]
 
 
+def tensors(batch: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a batch."""
+    if isinstance(batch, Tensor):
+        yield batch
+    else:
+        yield from _tensors(batch, set())
+
+
 def _tensors(batch: Any, met: set[int]) -> Iterator[Tensor]:
     """Yield the tensors that an object holds, in whatever it holds."""
     if isinstance(batch, Collection) and len(batch) > object_graph.MOST_ITEMS:

@@ -16,6 +16,7 @@ from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.inspection import checks, detection, methods, misfits
 from lrsuggest.training.inspection.pretraining import pretrained
+from lrsuggest.training.replay import Replay
 from lrsuggest.vocabulary import Optimizer, Precision, Stage
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -56,6 +57,10 @@ class Learner:
     also: tuple[object, ...] = ()
     data: tuple[object, ...] = ()
     closed: tuple[type, ...] = ()
+
+    replay: Replay | None = None  # looks on while a sweep steps
+    # Whether something may change gradients between the backward pass and the step.
+    edits_gradients = False
 
     def __init__(
         self,
@@ -261,9 +266,14 @@ class Learner:
         """
         total: Tensor | None = None
         for _ in range(self.accumulate_steps):
-            loss = self._outcome(to_device(next(batches), self.device))[0]
+            batch = to_device(next(batches), self.device)
+            if self.replay:
+                self.replay.ahead(batch)
+            loss = self._outcome(batch)[0]
             if self.accumulate_steps > 1:
                 loss = loss / self.accumulate_steps
+            if self.replay:
+                self.replay.saw(loss)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
@@ -271,13 +281,22 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
+    def again(self, batch: Any) -> Tensor:
+        """Return what went backward of a batch, computed anew."""
+        return self._outcome(batch)[0] / self.accumulate_steps
+
     def descend(self) -> None:
         """Let the optimizer step along the gradients there are, clipped if asked."""
+        scale = self.scaler.get_scale() if self.replay else 1.0
+        if self.replay:
+            self.replay.stand()
         if self.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.replay:
+            self.replay.stepped(scale)
 
     def calibrate_scale(self, batches: Iterator[Any], *, tries: int = 32) -> float:
         """Halve the gradient scaler's scale until a backward pass is finite; returns the scale.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsuggest.curves.arguments import number, whole
+from lrsuggest.curves.arguments import number, truth, whole
 from lrsuggest.curves.columns import Floats
 from lrsuggest.errors import UserError
 
@@ -53,6 +53,7 @@ class RangeTest:
         repeats: tests over other data orders (seed, seed + 1, ...; without a seed the present
             order first, then orders drawn from the present random state), pooled to one curve; a
             noisy loss needs some three to five.
+        gain: whether to see of each step beside the loss what `Curve.measured` has (see `lr_find`).
 
     Raises:
         UserError: a value cannot be used.
@@ -62,6 +63,7 @@ class RangeTest:
     end_lr: float | None = None
     num_iter: int | None = None
     repeats: int = 1
+    gain: bool = True
 
     def __post_init__(self) -> None:
         found: dict[str, Any] = {
@@ -72,6 +74,7 @@ class RangeTest:
         if self.num_iter is not None:
             found["num_iter"] = whole("num_iter", self.num_iter, 2)
         found["repeats"] = whole("repeats", self.repeats, 1)
+        truth("gain", self.gain)
         for name, value in found.items():
             object.__setattr__(self, name, value)
         grid(**self.settled(None))

@@ -11,7 +11,7 @@ from torch import nn
 
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.kept import Kept, restore_after
-from lrsuggest.training.restore.object_graph import is_own, walk
+from lrsuggest.training.restore.object_graph import DATA, is_own, walk
 from lrsuggest.training.restore.randomness import Generator, SeedSequence
 
 
@@ -20,6 +20,12 @@ def generators(learner: Learner) -> list[Any]:
     data = (*learner.data, learner.batches, learner.valid)
     found = walk(*_roots(learner), data=data, closed=learner.closed, skip=(learner.scaler,))
     return [each for each, _ in found if isinstance(each, SeedSequence | Generator)]
+
+
+def taking_part(learner: Learner) -> list[Any]:
+    """Return all that takes part in a learner's forward pass, as far as it can be reached."""
+    found = walk(*_roots(learner), closed=learner.closed, skip=(learner.scaler, learner.optimizer))
+    return [each for each, reach in found if reach != DATA]
 
 
 def _roots(learner: Learner) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from lrsuggest.errors import UserError
 from lrsuggest.extras import need
 from lrsuggest.training.inspection import checks, misfits
 from lrsuggest.training.learner import Learner
+from lrsuggest.training.replay import Replay, alters_gradients, lacks_memory
 from lrsuggest.training.restore.randomness import seed_generator
 from lrsuggest.training.settings import grid
-from lrsuggest.training.snapshot import Snapshot, generators
+from lrsuggest.training.snapshot import Snapshot, generators, taking_part
 
 _FEWEST_BEFORE_STOP = 10
 _SEVERAL = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
@@ -83,6 +85,7 @@ def lr_find(
     num_iter: int = 100,
     furthest: float | None = None,
     seed: int | None = None,
+    gain: bool = True,
     progress: bool = False,
 ) -> Curve:
     """Run a range test and leave the learner bitwise as it was, also after an exception.
@@ -100,6 +103,9 @@ def lr_find(
             ratio a step, until it does or this rate is reached; None ends there. The curve begins
             as if all those rates had been planned at once.
         seed: seed of data order and dropout; None goes on from the present state.
+        gain: see of each step beside the loss what `Curve.measured` has. Costs one more forward
+            pass a step and room for one more copy of the weights that train; without that room,
+            or where a batch cannot be run again as it was, `measured` is None.
         progress: show a bar with the time left on standard error.
 
     Raises:
@@ -109,19 +115,13 @@ def lr_find(
     checks.learner(learner, Learner, "lr_find(learner)")
     seed = checked(seed)
     truth("progress", progress)
+    truth("gain", gain)
     if progress:
         need("progress=True", "progress", "rich")
     rates = grid(start_lr, end_lr, num_iter, furthest)
-    most = len(rates)
     _refuse_several(learner)
     checks.ready(learner)
-    look_every = _LOOK_EVERY.get(learner.device.type, 10)
-    losses = torch.full((most,), math.nan, device=learner.device)
-    # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
-    on_host = np.full(most, math.nan) if look_every == 1 else None
-    skipped = np.zeros(most, bool)
-    done, ceiling = 0, math.inf
-    verdict: tuple[int, Ended] | None = None
+    scale = None  # where a scaler begins, once that has been found
     with Snapshot(learner) as snapshot:
         if learner.scaler.is_enabled():
             # Else the first steps would be spent on finding the scale, and skipped.
@@ -131,41 +131,99 @@ def lr_find(
                 scale = learner.calibrate_scale(learner.endless())
             snapshot.rewind()
             learner.scaler.update(scale)
-        if seed is not None:
-            seed_everything(learner, seed)
-        ratios = learner.group_ratios()
-        learner.optimizer.zero_grad(set_to_none=True)
-        batches = learner.endless()
-        with learner.training():
-            scaled = learner.scaler.is_enabled()
-            for index in counted(most, progress, "range test"):
-                each = [float(rates[index]) * ratio for ratio in ratios]
-                scale = learner.scaler.get_scale() if scaled else 0.0
-                loss = misfits.step(learner, batches, each, index)
-                done = index + 1
-                if scaled:  # a scale that was lowered tells of an infinity and of a step not made
-                    skipped[index] = learner.scaler.get_scale() < scale
-                if on_host is None:
-                    losses[index] = loss
-                    look = done % look_every == 0
-                else:  # a loss below the ceiling cannot be what stops the test
-                    on_host[index] = value = loss.item()
-                    look = not (math.isfinite(value) and value <= ceiling)
-                    if done == _FEWEST_BEFORE_STOP:
-                        start_loss, least = _start_and_least_span(on_host[:done])
-                        ceiling = start_loss + 2 * least
-                    look = look or done > num_iter
-                if look or done in (num_iter, most):
-                    seen = losses.cpu().double().numpy() if on_host is None else on_host
-                    verdict = stop_at(seen[:done])
-                    if most > num_iter:
-                        until = verdict[0] if verdict else done
-                        verdict = _risen(rates, seen, skipped, num_iter, until) or verdict
-                    if verdict:
-                        break
+        if gain:
+            try:
+                return _sweep(learner, rates, num_iter, seed, progress, _replay(learner))
+            except Exception as error:  # of memory: the same once more, with less
+                if not lacks_memory(error):
+                    raise
+            snapshot.rewind()
+            if scale is not None:
+                learner.scaler.update(scale)
+        return _sweep(learner, rates, num_iter, seed, progress)
+
+
+def _replay(learner: Learner) -> Replay:
+    """Return what looks on while a learner steps."""
+    parts = taking_part(learner)
+    return Replay(
+        learner.grouped(), learner.again, parts,
+        kept=[each for state in learner.optimizer.state.values() for each in _tensors(state)],
+        untouched=not learner.edits_gradients and not alters_gradients(learner.optimizer)
+        and learner.max_grad_norm is None and not learner.scaler.is_enabled(),
+        grad=any(type(each) is torch._dynamo.OptimizedModule for each in parts),
+        half=learner.precision != "fp32",
+    )  # fmt: skip
+
+
+def _tensors(state: object) -> list[torch.Tensor]:
+    """Return what an optimizer has noted of a weight."""
+    held = state.values() if isinstance(state, dict) else ()
+    return [each for each in held if isinstance(each, torch.Tensor)]
+
+
+@contextmanager
+def _watched(learner: Learner, replay: Replay | None) -> Iterator[None]:
+    """Let a learner tell of its steps within."""
+    learner.replay = replay
+    try:
+        yield
+    finally:
+        learner.replay = None
+
+
+def _sweep(
+    learner: Learner, rates: Floats, num_iter: int, seed: int | None, progress: bool,
+    replay: Replay | None = None,
+) -> Curve:  # fmt: skip
+    """Step at each of the rates, until the loss blows up; what that changes stays changed."""
+    most = len(rates)
+    look_every = _LOOK_EVERY.get(learner.device.type, 10)
+    losses = torch.full((most,), math.nan, device=learner.device)
+    # On a CPU a float goes into an array at a fraction of what a tensor costs in a tensor.
+    on_host = np.full(most, math.nan) if look_every == 1 else None
+    skipped = np.zeros(most, bool)
+    done, ceiling = 0, math.inf
+    verdict: tuple[int, Ended] | None = None
+    if seed is not None:
+        seed_everything(learner, seed)
+    ratios = learner.group_ratios()
+    learner.optimizer.zero_grad(set_to_none=True)
+    batches = learner.endless()
+    with learner.training(), _watched(learner, replay):
+        scaled = learner.scaler.is_enabled()
+        for index in counted(most, progress, "range test"):
+            each = [float(rates[index]) * ratio for ratio in ratios]
+            scale = learner.scaler.get_scale() if scaled else 0.0
+            loss = misfits.step(learner, batches, each, index)
+            done = index + 1
+            if scaled:  # a scale that was lowered tells of an infinity and of a step not made
+                skipped[index] = learner.scaler.get_scale() < scale
+            if on_host is None:
+                losses[index] = loss
+                look = done % look_every == 0
+            else:  # a loss below the ceiling cannot be what stops the test
+                on_host[index] = value = loss.item()
+                look = not (math.isfinite(value) and value <= ceiling)
+                if done == _FEWEST_BEFORE_STOP:
+                    start_loss, least = _start_and_least_span(on_host[:done])
+                    ceiling = start_loss + 2 * least
+                look = look or done > num_iter
+            if look or done in (num_iter, most):
+                seen = losses.cpu().double().numpy() if on_host is None else on_host
+                verdict = stop_at(seen[:done])
+                if most > num_iter:
+                    until = verdict[0] if verdict else done
+                    verdict = _risen(rates, seen, skipped, num_iter, until) or verdict
+                if verdict:
+                    break
     # The verdict names its step, so the curve does not depend on how often the rule was asked.
     last, ended = verdict or (done - 1, Ended.COMPLETED)
-    return Curve(rates[: last + 1], seen[: last + 1], skipped=skipped[: last + 1], ended=ended)
+    n = last + 1
+    return Curve(
+        rates[:n], seen[:n], skipped=skipped[:n], ended=ended,
+        measured=replay.measured(seen[:n], skipped[:n]) if replay else None,
+    )  # fmt: skip
 
 
 def _risen(

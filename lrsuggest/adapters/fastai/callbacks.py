@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from lrsuggest.adapters.fastai.optimizer import kinds
+from lrsuggest.training.replay import Replay
 
 _ACTS = {
     "before_train", "before_batch", "after_pred", "after_loss", "before_backward",
@@ -18,20 +19,41 @@ _WATCHES = {"ParamScheduler", "ProgressCallback", "HookCallback", "GatherPredsCa
 
 
 class Watch:
-    """Stands last among the callbacks; sees every loss, and every step, fp16's skipped ones too."""
+    """Stands last among the callbacks; sees every loss, and every step, fp16's skipped ones too.
+
+    Attributes:
+        learn: the fastai Learner at work.
+        losses: of the batches since they were last cleared.
+        trained: what went backward of the last batch, as callbacks have scaled it.
+        stepped: whether the optimizer has stepped.
+        replay: who is told, or None.
+    """
 
     order = math.inf
 
     def __init__(self) -> None:
         self.learn: Any = None
         self.losses: list[Tensor] = []
+        self.trained: Tensor | None = None
         self.stepped = False
+        self.replay: Replay | None = None
+        self._scale = 1.0  # of a gradient scaler in the last backward pass
 
     def __call__(self, event: str) -> None:
         """Note what happens."""
+        replay = self.replay
         if event == "after_loss":
-            self.losses.append(self.learn.loss.detach())
+            self.trained = self.learn.loss_grad.detach()
+            if replay is None or not replay.running:
+                self.losses.append(self.learn.loss.detach())
+            if replay:
+                replay.saw(self.trained)
+        elif event == "after_backward" and replay:
+            self._scale = self.learn.scaler.get_scale()
+            replay.stand()
         elif event == "after_step":
+            if replay and not self.stepped:
+                replay.stepped(self._scale)
             self.stepped = True
 
 

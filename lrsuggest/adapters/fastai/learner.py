@@ -48,6 +48,7 @@ class FastaiLearner(Learner):
     """
 
     enables_grad = True
+    edits_gradients = True  # callbacks may
 
     def __init__(
         self,
@@ -219,10 +220,12 @@ class FastaiLearner(Learner):
         fit, watch = self._fit, self._watch
         core = sys.modules["fastai.callback.core"]
         ends = (core.CancelTrainException, core.CancelEpochException, core.CancelFitException)
-        watch.losses, watch.stepped = [], False
+        watch.losses, watch.stepped, watch.replay = [], False, self.replay
         for _ in range(_FRUITLESS + 2 * self.accumulate_steps):
             batch = next(batches)
             fit.loss_grad = untouched = object()
+            if self.replay:
+                self.replay.ahead(batch)
             try:
                 with contextlib.suppress(*ends):
                     fit.one_batch(fit.train_iter % fit.n_iter, batch)
@@ -239,6 +242,22 @@ class FastaiLearner(Learner):
             )
         losses = watch.losses
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    def again(self, batch: Any) -> Tensor:
+        """As `Learner.again`: a batch as in training, but for the backward pass and the step."""
+        fit = self._fit
+        spaces = [vars(each) for each in (fit, *fit.cbs) if each is not self._watch]
+        held = [dict(space) for space in spaces]
+        try:
+            fit._do_grad_opt = _silent
+            self._watch.trained = None
+            fit.one_batch(fit.iter, batch)
+        finally:
+            for space, kept in zip(spaces, held, strict=True):
+                space.clear()
+                space.update(kept)
+        assert self._watch.trained is not None  # else a callback has passed the batch over
+        return self._watch.trained
 
     def _outcome(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """Return (loss, output, targets) of a batch as in validation: nothing goes backward."""

@@ -2,4 +2,8 @@
 
 from lrsuggest.training.restore.private import Private
 
-FASTAI = Private("fastai", "2.8.12", held=("cbs", "create_opt", "dls", "one_batch", "opt_func"))
+FASTAI = Private(
+    "fastai",
+    "2.8.12",
+    held=("_do_grad_opt", "cbs", "create_opt", "dls", "one_batch", "opt_func"),
+)

@@ -99,6 +99,8 @@ class LightningLearner(Learner):
     `optimizer_step` are left out, and named in `beside`.
     """
 
+    edits_gradients = True  # clipping and hooks of the module's own
+
     def __init__(
         self,
         trainer: Any,
@@ -183,10 +185,15 @@ class LightningLearner(Learner):
                 module.optimizer_zero_grad(trainer.current_epoch, batch.index, optimizer)
             scaled = self.scaler.scale(loss)
             module.on_before_backward(scaled)
+            if self.replay:
+                self.replay.saw(loss)
             module.backward(scaled)
+            if self.replay and turn == self.accumulate_steps:
+                self.replay.stand()
             module.on_after_backward()
             total = loss.detach() if total is None else total + loss.detach()
             if turn == self.accumulate_steps:
+                scale = self.scaler.get_scale() if self.replay else 1.0
                 self.scaler.unscale_(optimizer)
                 module.on_before_optimizer_step(optimizer)
                 module.configure_gradient_clipping(
@@ -194,10 +201,18 @@ class LightningLearner(Learner):
                 )
                 self.scaler.step(optimizer)
                 self.scaler.update()
+                if self.replay:
+                    self.replay.stepped(scale)
             output = {"loss": loss.detach(), **more}
             module.on_train_batch_end(output, batch.content, batch.index)
         assert total is not None
         return total
+
+    def again(self, batch: Batch) -> Tensor:
+        """As `Learner.again`."""
+        with self._autocast():
+            loss, _ = self._training_step(batch)
+        return scalar(loss) / self.accumulate_steps
 
     def _next(self, batches: Iterator[Batch]) -> tuple[Batch, Tensor, dict[str, Any]]:
         """Return the next batch that has a loss, the loss, and what else training_step returned."""
@@ -205,6 +220,8 @@ class LightningLearner(Learner):
         for _ in range(_PATIENCE):
             batch = next(batches)
             module.on_train_batch_start(batch.content, batch.index)
+            if self.replay:
+                self.replay.ahead(batch)
             with self._autocast():
                 loss, more = self._training_step(batch)
             if loss is not None:

@@ -1,6 +1,7 @@
 """A Hugging Face Trainer's batches, gathered by optimizer step, and its step, as a Learner's."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,10 @@ class TrainersLearner(Learner):
             max_grad_norm=trainer.args.max_grad_norm or None,
         )  # fmt: skip
         self.trainer = trainer
+        self._made = torch.ones(())  # the last loss, before the Trainer scales it
+        self._share: Tensor | float = 1.0  # what it scales it by
+        self._items: Tensor | int | None = None
+        trainer.compute_loss = self._noting(trainer.compute_loss)
         self.callbacks: tuple[Any, ...] = ()  # those of a training, which a sweep leaves out
         self.also = (trainer,)  # a loss with weights of its own, a collator's generator
         self.data = (trainer.train_dataset, trainer.eval_dataset)
@@ -126,6 +131,32 @@ class TrainersLearner(Learner):
             loss: Tensor = self.trainer.compute_loss(model, batch, num_items_in_batch=items)
         return loss
 
+    @property
+    def _plain(self) -> bool:
+        """Whether what goes backward is one call of `compute_loss`, scaled."""
+        kind = import_module("transformers").Trainer
+        return type(self.trainer).training_step is kind.training_step
+
+    def _noting(self, compute_loss: Any) -> Any:
+        """Return a `compute_loss` whose last loss is noted."""
+
+        @functools.wraps(compute_loss)
+        def computes(*args: Any, **settings: Any) -> Any:
+            made = compute_loss(*args, **settings)
+            self._made = made[0].detach() if isinstance(made, tuple) else made.detach()
+            return made
+
+        return computes
+
+    def again(self, batch: Any) -> Tensor:
+        """As `Learner.again`: scaled as the Trainer scales it."""
+        trainer = self.trainer
+        inputs = trainer._prepare_inputs(batch)
+        with trainer.compute_loss_context_manager():
+            loss = trainer.compute_loss(self.model, inputs, num_items_in_batch=self._items)
+        again: Tensor = loss * self._share
+        return again
+
     def step(self, batches: Iterator[Gathered]) -> Tensor:
         """Take one optimizer step on the next gathered batches.
 
@@ -136,8 +167,15 @@ class TrainersLearner(Learner):
         # What the Trainer divides the losses by that nothing has divided yet.
         trainer.current_gradient_accumulation_steps = len(gathered.batches)
         total: Tensor | None = None
+        replay = self.replay if self._plain else None
+        self._items = gathered.items
         for batch in gathered.batches:
+            if replay:
+                replay.ahead(batch)
             loss = trainer.training_step(self.model, batch, gathered.items)
+            if replay:
+                replay.saw(loss)
+                self._share = loss / self._made
             total = loss if total is None else total + loss
         assert total is not None
         self.descend()

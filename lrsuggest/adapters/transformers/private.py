@@ -7,6 +7,7 @@ TRANSFORMERS = Private(
     "transformers 5.24.0 with accelerate 1.15.0",
     held=(
         "accelerator.prepare_model",
+        "_prepare_inputs",
         "compute_loss_context_manager",
         "create_optimizer",
         "get_batch_samples",
