@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from lrsuggest.curves.columns import Floats, Measured
 from lrsuggest.training.batch import tensors
-from lrsuggest.training.inspection.misfits import OF_MEMORY
+from lrsuggest.training.inspection.gradients import WIDE, dot, norms, sizes
 from lrsuggest.training.restore.forward import PassNote, PassState, Randomness
 from lrsuggest.training.restore.object_graph import is_a
 from lrsuggest.training.restore.randomness import Generator, SeedSequence
 
 _GENERATORS = get_args(Generator)
 _TRIED = 3  # steps whose batch is run again before the step too: that must give the same loss
-_ALIKE = {torch.float64: 1e-4, torch.float32: 1e-4}  # of the loss; half precision: a hundredth
-_HALF = 2e-2
+_ALIKE, _HALF = 1e-4, 2e-2  # of the loss: rounding, and that of half precision
 _SCALED = 1e-3  # by how much two norms may disagree on what a gradient was multiplied by
 
 
@@ -95,6 +94,9 @@ class Replay:
         self._rows = _Rows()
         self._seen = 0
         self._tries: list[Tensor] = []  # how the loss differed before the step, and the loss
+        self._torchs = True  # whether passes draw from torch's random states alone
+        # On a CPU a convolution's pass takes half as long in the other layout.
+        self._quick = not grad and all(p.device.type == "cpu" for p in self._weights)
         self._known = True  # whether what the passes of this step changed can be put back
         self.on = bool(self._weights) and self._state.repeats
         self.running = False
@@ -109,7 +111,7 @@ class Replay:
             if not self._passes:
                 self._before = self._state.note()
             held = [(each, each._version) for each in tensors(batch) if not each.is_inference()]
-            self._passes.append(_Pass(_own(batch), Randomness(self._generators), held))
+            self._passes.append(_Pass(_own(batch), self._random(), held))
 
     def saw(self, loss: Tensor) -> None:
         """Say what goes backward of that batch, before any scaler."""
@@ -126,12 +128,12 @@ class Replay:
         with self._or_off(), torch.no_grad():
             self._known = self._before is not None and self._state.settle(self._before)
             if self._known and len(self._tries) < _TRIED:
-                losses = [each.loss for each in self._passes if each.loss is not None]
-                self._tries.append(torch.stack([self._rerun(), torch.stack(losses).sum()]))
+                self._tries.append(self._tried())
+                self._torchs &= not any(each.random.others_moved() for each in self._passes)
             if self._held is None:
                 self._held = [torch.empty_like(p) for p in self._weights]
             torch._foreach_copy_(self._held, [p.detach() for p in self._weights])
-            self._norms = [] if self._untouched else [_norms(p.grad) for p in self._weights]
+            self._norms = [] if self._untouched else [norms(p.grad) for p in self._weights]
 
     def stepped(self, scale: float = 1.0) -> None:
         """Say that the weights have moved.
@@ -143,19 +145,19 @@ class Replay:
             return
         with self._or_off(), torch.no_grad():
             weights, held = [p.detach() for p in self._weights], self._held
-            size = _sizes(held)
+            size = sizes(held)
             torch._foreach_sub_(held, weights)
             zero = size.new_zeros(())
             slopes = torch.stack(
                 [
-                    zero if p.grad is None else -_dot(p.grad, step).to(size.dtype)
+                    zero if p.grad is None else -dot(p.grad, step).to(size.dtype)
                     for p, step in zip(self._weights, held, strict=True)
                 ]
             )
             if self._norms:
                 slopes = slopes * self._unscaled(scale, slopes)
             change = self._rerun() if self._known else zero.new_tensor(torch.nan)
-            row = (change, slopes, _sizes(held), size)
+            row = (change, slopes, sizes(held), size)
             for to, value in zip(vars(self._rows).values(), row, strict=True):
                 to.append(value)
             self._seen += 1
@@ -193,29 +195,47 @@ class Replay:
         """
         found = []
         for p, then in zip(self._weights, self._norms, strict=True):
-            now = _norms(p.grad)
+            now = norms(p.grad)
             if now is None or then is None:
                 found.append(slopes.new_tensor(1.0 if p.grad is None else torch.nan))
                 continue
             one, other = (a / b for a, b in zip(then, now, strict=True))
-            near = _SCALED if p.dtype in _ALIKE else _HALF
+            near = _SCALED if p.dtype in WIDE else _HALF
             ratio = torch.where((one - other).abs() <= near * one, one / scale, torch.nan)
             none = (now[0] == 0) & (then[0] == 0)
             found.append(torch.where(none, 1.0, ratio).to(slopes.dtype))
         return torch.stack(found)
 
+    def _random(self) -> Randomness:
+        """Note where generators stand."""
+        settled = len(self._tries) == _TRIED
+        return Randomness(self._generators, torchs=settled and self._torchs)
+
+    def _tried(self) -> Tensor:
+        """Return how the loss differs when the batches are run again, and the loss."""
+        loss = torch.stack([each.loss for each in self._passes if each.loss is not None]).sum()
+        if self._quick:
+            with contextlib.suppress(Exception):  # a layer may not take another layout
+                tried = torch.stack([self._rerun(), loss])
+                if self._alike(tried):
+                    return tried
+            self._quick = False
+        return torch.stack([self._rerun(), loss])
+
+    def _alike(self, tries: Tensor) -> bool:
+        """Say whether losses do not differ by more than rounding; of a difference and a loss."""
+        near = _ALIKE if tries.dtype in WIDE and not self._half else _HALF
+        change, loss = tries.double().abs().cpu().numpy().T
+        return not bool(np.any(change > near * np.maximum(loss, 1e-6)))
+
     def _repeats(self) -> bool:
         """Say whether the batches gave the same loss again while the weights were the same."""
-        if not self._tries:
-            return False
-        near = _HALF if self._half else _ALIKE.get(self._tries[0].dtype, _HALF)
-        change, loss = torch.stack(self._tries).double().abs().cpu().numpy().T
-        return not bool((change > near * np.maximum(loss, 1e-6)).any())
+        return bool(self._tries) and self._alike(torch.stack(self._tries))
 
     def _rerun(self) -> Tensor:
         """Return by how much the batches' loss differs when they are run again as they were."""
         assert self._before is not None
-        after, random = self._state.note(), Randomness(self._generators)
+        after, random = self._state.note(), self._random()
         self.running = True
         total: Tensor | None = None
         try:
@@ -225,7 +245,8 @@ class Replay:
                     continue
                 each.random.restore()
                 with torch.set_grad_enabled(self._grad):
-                    change = self._again(_own(each.batch)).detach() - each.loss
+                    batch = _channels_last(each.batch) if self._quick else _own(each.batch)
+                    change = self._again(batch).detach() - each.loss
                 total = change if total is None else total + change
         finally:
             self.running = False
@@ -248,22 +269,6 @@ class Replay:
         self._passes, self._before, self._held, self._norms = [], None, None, []
 
 
-def lacks_memory(error: Exception) -> bool:
-    """Say whether an error tells of a want of memory."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(said in text for said in OF_MEMORY)
-    )
-
-
-def alters_gradients(optimizer: Any) -> bool:
-    """Say whether an optimizer's step may write to the gradients it is given."""
-    plain = type(optimizer) in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-    hooked = plain and optimizer._optimizer_step_pre_hooks
-    # Some of torch's versions of Nesterov's step add the momentum to the gradient itself.
-    return not plain or bool(hooked) or any(g.get("nesterov") for g in optimizer.param_groups)
-
-
 def _padded(rows: Tensor, n: int) -> Floats:
     """Return rows on the host, with rows of NaN after them so that there are n."""
     seen = rows.double().cpu().numpy()
@@ -275,38 +280,11 @@ def _own(batch: Any) -> Any:
     return batch.copy() if type(batch) in (dict, list) else batch
 
 
-def _dot(gradient: Tensor, step: Tensor) -> Tensor:
-    """Return the inner product of a gradient, sparse ones too, and a step."""
-    if gradient.layout != torch.strided:
-        gradient = gradient.coalesce()
-        step = step[gradient.indices().unbind()]
-        gradient = gradient.values()
-    if gradient.is_complex():
-        gradient, step = torch.view_as_real(gradient), torch.view_as_real(step)
-    if gradient.dtype not in _ALIKE:
-        gradient, step = gradient.float(), step.float()
-    return torch.dot(gradient.reshape(-1), step.reshape(-1))
-
-
-def _sizes(tensors: list[Tensor]) -> Tensor:
-    """Return each tensor's Euclidean norm, shape (n,)."""
-    if all(each.dtype in _ALIKE for each in tensors):
-        return torch.stack([each.float() for each in torch._foreach_norm(tensors)])
-    return torch.stack(
-        [torch.linalg.vector_norm(each, dtype=_wide(each)).float() for each in tensors]
-    )
-
-
-def _norms(gradient: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """Return a gradient's Euclidean norm and its largest entry; None for none, or a sparse one."""
-    if gradient is None or gradient.layout != torch.strided:
-        return None
-    largest = torch.linalg.vector_norm(gradient, torch.inf, dtype=_wide(gradient))
-    return torch.linalg.vector_norm(gradient, dtype=_wide(gradient)), largest
-
-
-def _wide(tensor: Tensor) -> torch.dtype | None:
-    """Return a dtype that norms do not overflow in; None where the tensor's own is such."""
-    if tensor.dtype in _ALIKE:
-        return None
-    return torch.complex64 if tensor.is_complex() else torch.float32
+def _channels_last(batch: Any) -> Any:
+    """Return a batch whose pictures lie channels last in memory, in containers of their own."""
+    if isinstance(batch, Tensor):
+        pictures = batch.ndim == 4 and batch.is_floating_point()
+        return batch.contiguous(memory_format=torch.channels_last) if pictures else batch
+    if type(batch) in (list, tuple):
+        return type(batch)(map(_channels_last, batch))
+    return _own(batch)

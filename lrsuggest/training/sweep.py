@@ -18,8 +18,9 @@ from lrsuggest.deprecated import LR_FIND, renamed
 from lrsuggest.errors import UserError
 from lrsuggest.extras import need
 from lrsuggest.training.inspection import checks, misfits
+from lrsuggest.training.inspection.gradients import alters_gradients
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.replay import Replay, alters_gradients, lacks_memory
+from lrsuggest.training.replay import Replay
 from lrsuggest.training.restore.randomness import seed_generator
 from lrsuggest.training.settings import grid
 from lrsuggest.training.snapshot import Snapshot, generators, taking_part
@@ -135,7 +136,7 @@ def lr_find(
             try:
                 return _sweep(learner, rates, num_iter, seed, progress, _replay(learner))
             except Exception as error:  # of memory: the same once more, with less
-                if not lacks_memory(error):
+                if not misfits.lacks_memory(error):
                     raise
             snapshot.rewind()
             if scale is not None:

@@ -19,7 +19,7 @@ _OF_A_MISFIT = (
     RuntimeError, TypeError, IndexError, ValueError, KeyError, AttributeError, AssertionError,
     NotImplementedError,
 )  # fmt: skip
-OF_MEMORY = ("out of memory", "allocate memory", "could not create a primitive")
+_OF_MEMORY = ("out of memory", "allocate memory", "could not create a primitive")
 
 
 def scalar(loss: Any) -> Tensor:
@@ -84,7 +84,15 @@ def as_kept(place: Any, rate: float) -> float:
 
 def is_misfit(error: Exception) -> bool:
     """Whether an error may come of what does not fit together; a want of memory does not."""
-    return type(error) in _OF_A_MISFIT and not any(said in str(error) for said in OF_MEMORY)
+    return type(error) in _OF_A_MISFIT and not any(said in str(error) for said in _OF_MEMORY)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Say whether an error tells of a want of memory."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(said in text for said in _OF_MEMORY)
+    )
 
 
 def both(kind: type[Exception]) -> type[UserError]:

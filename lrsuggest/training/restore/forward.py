@@ -19,11 +19,20 @@ _DRAWS = ("builtins", "itertools")  # what is drawn from their iterators is gone
 
 
 class Randomness:
-    """The process's random states and those of some generators, as now."""
+    """The process's random states and those of some generators, as now.
 
-    def __init__(self, generators: Iterable[Generator]) -> None:
-        self._states = RandomStates()
+    Args:
+        generators: beside the process's.
+        torchs: whether of the process's those of torch alone are wanted.
+    """
+
+    def __init__(self, generators: Iterable[Generator], *, torchs: bool) -> None:
+        self._states = RandomStates(torchs=torchs)
         self._rewinds = [undo for each in generators if (undo := rewind(each))]
+
+    def others_moved(self) -> bool:
+        """Say whether the process's have moved that are not torch's."""
+        return self._states.others_moved()
 
     def restore(self) -> None:
         """Put them back."""

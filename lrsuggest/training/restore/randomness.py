@@ -75,21 +75,38 @@ def seed_generator(generator: Any, seed: int) -> None:
 
 
 class RandomStates:
-    """The random states of torch (CPU, CUDA devices in use, MPS), numpy and Python, as now."""
+    """The random states of torch (CPU, CUDA devices in use, MPS), numpy and Python, as now.
 
-    def __init__(self) -> None:
-        self._host = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    Args:
+        torchs: whether those of torch alone are wanted; numpy's takes as long as a small layer.
+    """
+
+    def __init__(self, *, torchs: bool = False) -> None:
+        self._others = None if torchs else (random.getstate(), np.random.get_state())
+        self._cpu = torch.get_rng_state()
         in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         self._cuda = torch.cuda.get_rng_state_all() if in_use else None
         self._mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def restore(self) -> None:
         """Put them back."""
-        python, numpy, cpu = self._host
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
+        if self._others is not None:
+            python, numpy = self._others
+            random.setstate(python)
+            np.random.set_state(numpy)
+        torch.set_rng_state(self._cpu)
         if self._cuda is not None:
             torch.cuda.set_rng_state_all(self._cuda)
         if self._mps is not None:
             torch.mps.set_rng_state(self._mps)
+
+    def others_moved(self) -> bool:
+        """Say whether numpy's or Python's is another by now."""
+        if self._others is None:
+            return False
+        then: Any
+        now: Any
+        python, then = self._others
+        now = np.random.get_state()
+        moved = then[2:] != now[2:] or then[1].tobytes() != now[1].tobytes()
+        return bool(moved) or random.getstate() != python
