@@ -10,7 +10,7 @@ from lrsuggest.curves.arguments import number, truth, whole
 from lrsuggest.curves.columns import Floats
 from lrsuggest.errors import UserError
 
-_START, _END, _FURTHEST = 1e-7, 10.0, 1e3  # of a sweep whose range the caller leaves to us
+_START, _END, FURTHEST = 1e-7, 10.0, 1e3  # of a sweep whose range the caller leaves to us
 # docs/findings.md, "How far a pick moves": half as many steps move it by .19 decades in the median,
 # where another order of the data does by .12; fewer were not measured.
 _STEPS, _FEWEST_STEPS = 100, 50
@@ -96,7 +96,7 @@ class RangeTest:
             "start_lr": _START if self.start_lr is None else self.start_lr,
             "end_lr": _END if self.end_lr is None else self.end_lr,
             "num_iter": steps if self.num_iter is None else self.num_iter,
-            "furthest": _FURTHEST if self.end_lr is None else None,
+            "furthest": FURTHEST if self.end_lr is None else None,
         }
 
 

@@ -86,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
                 help="say what got better or worse from A to B beyond noise; each an output folder "
                 "or a folder of exported tables",
             )  # fmt: skip
+        if name == "run":
+            each.add_argument(
+                "--only", choices=["sweeps"],
+                help="the range tests alone, at 30, 50 and 100 steps, with what each step gains; "
+                "into an output folder of their own",
+            )  # fmt: skip
         if name == "export":
             each.add_argument(
                 "--to", metavar="DIR", required=True, help="folder for the tables; those in it go",

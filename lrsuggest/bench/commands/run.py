@@ -16,8 +16,9 @@ from lrsuggest.bench.engines.local import Local
 from lrsuggest.bench.jobs.lock import driving, stoppable
 from lrsuggest.bench.jobs.store import Store, writing
 from lrsuggest.bench.plan.make import make_plan
-from lrsuggest.bench.plan.plan import Plan
+from lrsuggest.bench.plan.plan import Plan, load_plan
 from lrsuggest.bench.plan.suite import Suite, load
+from lrsuggest.bench.plan.sweeps import sweeps_only
 from lrsuggest.bench.run import run_plan
 from lrsuggest.bench.tables import to_tables
 from lrsuggest.errors import UserError, printable
@@ -36,11 +37,14 @@ def run(args: argparse.Namespace, words: Sequence[str], console: Console) -> int
         1 where a planned run has no result, else 0.
     """
     name = getattr(args, "suite", None) or "quick"
-    out = Path(getattr(args, "out", None) or Path("reports") / Path(name).stem)
+    only = getattr(args, "only", None)
+    folder = Path(name).stem + (f"-{only}" if only else "")
+    out = Path(getattr(args, "out", None) or Path("reports") / folder)
     plan = drive(
         name, load(name), data_root(getattr(args, "data", None)), out,
         workers=getattr(args, "workers", None), scheduler=getattr(args, "scheduler", None),
-        device=getattr(args, "device", "cpu"), words=words, console=console,
+        device=getattr(args, "device", "cpu"), only=only, words=words,
+        console=console,
     )  # fmt: skip
     collected = to_tables(plan, Store(out), traces=args.command is None)
     if args.command is None:  # what draws a page takes seconds to import
@@ -57,6 +61,7 @@ def run(args: argparse.Namespace, words: Sequence[str], console: Console) -> int
 def drive(
     name: str, suite: Suite, root: Path | None, out: Path, *, workers: int | None,
     scheduler: str | None, device: str, words: Sequence[str], console: Console,
+    only: str | None = None,
 ) -> Plan:  # fmt: skip
     """Run what a suite has no result for yet; returns its plan.
 
@@ -70,6 +75,7 @@ def drive(
         device: "cpu" or "cuda".
         words: the command's arguments, for the report.
         console: what is told goes here.
+        only: "sweeps" for range tests alone, at several lengths; None for all there is.
 
     Raises:
         UserError: a value cannot be used, or the folder cannot.
@@ -104,7 +110,23 @@ def drive(
             plan = make_plan(
                 name, suite, root, out, device=device, console=console, command=command
             )
+        if only:
+            _refuse_whole(out)
+            plan = sweeps_only(plan)
         return run_plan(plan, store, out, engine=engine, console=console)
+
+
+def _refuse_whole(out: Path) -> None:
+    """Refuse a folder whose plan has more than range tests: the plan would be lost.
+
+    Raises:
+        UserError: it is such.
+    """
+    if (out / "plan.json").is_file() and any(job.kind != "sweep" for job in load_plan(out).jobs):
+        raise UserError(
+            f"{out} holds a suite's training runs, and --only sweeps makes none: give --out "
+            "another folder"
+        )
 
 
 def resume(argv: Sequence[str] | None) -> str:

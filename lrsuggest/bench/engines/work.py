@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from lrsuggest.bench.jobs.job import Job, Order, Status, data_file
+from lrsuggest.bench.jobs.job import GAINS, Job, Order, Status, data_file
 from lrsuggest.bench.jobs.record import Provenance, Record, RecordedCurve, Result, finite
 from lrsuggest.errors import UserError
 from lrsuggest.files import intact, sealed
@@ -191,10 +191,12 @@ def run(order: Order) -> Record:
     if job.kind == "test":
         result = _ended(learner.evaluate())
     elif job.kind == "sweep":
+        seen = job.protocol == GAINS
         curve = lr_find(
-            learner, start_lr=job.rates[0], end_lr=job.rates[1], num_iter=job.steps, seed=job.seed
-        )
-        start = _start(job, prepared) if job.seed == 0 else None
+            learner, start_lr=job.rates[0], end_lr=job.rates[1], num_iter=job.steps, seed=job.seed,
+            furthest=job.rates[2] if len(job.rates) > 2 else None, gain=seen,
+        )  # fmt: skip
+        start = _start(job, prepared) if job.seed == 0 and not seen else None
         result = Result("ok", start=start, curve=RecordedCurve.of(curve))
     else:
         if job.looks == 1:

@@ -11,6 +11,8 @@ from lrsuggest.vocabulary import Precision, Schedule, Stage
 
 # Raised whenever the same job would give other numbers: old records are then measured anew.
 PROTOCOL = 3
+# Of range tests that go on until the loss blows up and see each step's gain.
+GAINS = 4
 
 # Fields added since: left out of the key at these values, so that older records keep theirs.
 _ADDED = {"weight_decay": WEIGHT_DECAY}
@@ -35,7 +37,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         batch: examples per step.
         steps: optimizer steps.
         seed: seed of data order and dropout; the initial weights are the same for every seed.
-        rates: (start, end) of a sweep, (maximum,) of a run, or (lowest, maximum) of a slice.
+        rates: (start, end) or (start, end, furthest) of a sweep, (maximum,) of a run, or (lowest,
+            maximum) of a slice.
         schedule: of a run's rate.
         looks: how often a run is evaluated, the last time at its end.
         precision: number format.
@@ -87,6 +90,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         *earlier, leg = self.before
         return msgspec.structs.replace(
             self, kind="run", before=tuple(earlier) or None, looks=1,
+            protocol=PROTOCOL if self.protocol == GAINS else self.protocol,
             **{name: getattr(leg, name) for name in Leg.__struct_fields__},
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """A record is what came of a job; as bytes: the present schema, and older ones read as it."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 import msgspec
 
@@ -10,12 +11,13 @@ from lrsuggest.curves.curve import Curve
 
 
 class RecordedCurve(msgspec.Struct, frozen=True):
-    """A curve as it stands in a record; a non-finite loss is null."""
+    """A curve as it stands in a record; what is not finite is null."""
 
     lr: list[float]
     loss: list[float | None]
     skipped: list[int]
     ended: str
+    measured: dict[str, list[Any]] | None = None
 
     def __post_init__(self) -> None:
         self.curve()  # what is read from a file must be one
@@ -30,6 +32,7 @@ class RecordedCurve(msgspec.Struct, frozen=True):
             finite(curve.loss.tolist()),
             np.flatnonzero(curve.skipped).tolist(),
             str(curve.ended),
+            None if curve.measured is None else json.loads(curve.to_json())["measured"],
         )
 
     def curve(self) -> Curve:
@@ -37,7 +40,12 @@ class RecordedCurve(msgspec.Struct, frozen=True):
         passed = set(self.skipped)
         skipped = [index in passed for index in range(len(self.lr))]
         loss = [float("nan") if x is None else x for x in self.loss]
-        return Curve(self.lr, loss, skipped=skipped, ended=Ended(self.ended))
+        made = Curve(self.lr, loss, skipped=skipped, ended=Ended(self.ended))
+        if self.measured is None:
+            return made
+        return Curve.from_json(
+            json.dumps({**json.loads(made.to_json()), "measured": self.measured})
+        )
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -86,6 +86,8 @@ def _beyond(task: PlannedTask, store: Store) -> tuple[Job, ...]:
 
 def _following(task: PlannedTask, store: Store) -> tuple[Job, ...]:
     """Return the runs that follow from the results of a task's first ones."""
+    if not task.grid:
+        return ()
     curves = curves_of(task, store.measured)
     picks: list[float] = []
     if task.chase:
