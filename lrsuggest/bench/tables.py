@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lrsuggest.bench.jobs.job import MEASURED, Job
+from lrsuggest.bench.jobs.job import GAINS, MEASURED, Job
 from lrsuggest.bench.jobs.record import Record
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.chains import walk
@@ -43,7 +43,8 @@ def to_tables(plan: Plan, store: Store, *, traces: bool = True) -> Collected:
         store: the records.
         traces: whether chains' traces are wanted, whose schedules load torch.
     """
-    made = Builder("tasks", "sweeps", "runs", *(_OF_LESSONS if plan.lessons else ()))
+    gains = ["gains"] if any(job.protocol == GAINS for job in plan.jobs) else []
+    made = Builder("tasks", "sweeps", "runs", *gains, *(_OF_LESSONS if plan.lessons else ()))
     lost, traced, known = dict[Job, Lost](), dict[str, tuple[Trace, ...]](), set[str]()
     planned, unreached = len(plan.jobs), 0
     for task in plan.tasks:
@@ -54,7 +55,9 @@ def to_tables(plan: Plan, store: Store, *, traces: bool = True) -> Collected:
         naive = of_task.naive(task, store) if results else math.nan
         made.add("tasks", of_task.task_row(task, results, naive))
         for record in sorted(results, key=lambda record: not task.main(record.job)):
-            if record.result.curve:
+            if record.result.curve and of_task.gained(record):
+                made.add("gains", of_task.gain_row(task, record))
+            elif record.result.curve:
                 made.add("sweeps", of_task.sweep_row(task, record))
         for record in results:
             if not record.result.curve:

@@ -71,11 +71,34 @@ def check_sweeps(path: Path, table: pd.DataFrame) -> None:
     ends = table.ended.isin([each.value for each in Ended]).to_numpy(bool)
     _check(path, table, "ended", ends, f"none of {', '.join(Ended)}")
     _check(path, table, "losses", _like(table.losses, _LOSSES), "no list of losses")
-    held = np.array([len(each.split()) for each in table.losses])
-    _check(path, table, "steps", held <= _numbers(table.steps), "below its number of losses")
+    _check(
+        path,
+        table,
+        "steps",
+        _lengths(table.losses) <= _numbers(table.steps),
+        "below its number of losses",
+    )
     if "skipped" in table:
         _check(path, table, "skipped", _like(table.skipped, _PLACES), "no list of steps")
     _check_once(path, table, ("task", "seed", "start", "end", "steps"))
+
+
+def check_gains(path: Path, table: pd.DataFrame) -> None:
+    """Refuse gains.csv where a cell is none that a range test can have; raises UserError."""
+    for name in ("start", "end", "furthest"):
+        _check(path, table, name, _rates(table[name]), "no rate")
+    _check(path, table, "end", _numbers(table.end) > _numbers(table.start), "not above its start")
+    for name, least in (("seed", 0), ("steps", 2), ("protocol", 1)):
+        _check(path, table, name, _whole(table[name], least), f"no whole number from {least}")
+    ends = table.ended.isin([each.value for each in Ended]).to_numpy(bool)
+    _check(path, table, "ended", ends, f"none of {', '.join(Ended)}")
+    _check(path, table, "skipped", _like(table.skipped, _PLACES), "no list of steps")
+    held = _lengths(table.losses)
+    for name in ("losses", "falls", "slopes", "step_norms", "weight_norms"):
+        _check(path, table, name, _like(table[name], _LOSSES), "no list of numbers")
+        fits = np.isin(_lengths(table[name]), 0) | (_lengths(table[name]) == held)
+        _check(path, table, name, fits, "not as long as the losses")
+    _check_once(path, table, ("task", "seed", "start", "end", "steps", "protocol"))
 
 
 def check_runs(path: Path, table: pd.DataFrame) -> None:
@@ -106,6 +129,11 @@ def _numbers(cells: pd.Series) -> NDArray[np.float64]:
 def _rates(cells: pd.Series) -> Flags:
     found = _numbers(cells)
     return np.asarray((found > 0) & np.isfinite(found))
+
+
+def _lengths(cells: pd.Series) -> NDArray[np.int64]:
+    """Return how many words each cell holds."""
+    return np.array([len(each.split()) for each in cells], np.int64)
 
 
 def _whole(cells: pd.Series, least: int) -> Flags:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from lrsuggest import vocabulary
 from lrsuggest.curves.arguments import one_of, shown
-from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.columns import Ended, Measured
 from lrsuggest.curves.curve import Curve
 from lrsuggest.evidence.lessons import LessonEvidence
 from lrsuggest.evidence.response import Response, TaskEvidence
+from lrsuggest.training.settings import grid
 
 
 def _number(text: str) -> float:
@@ -27,8 +28,10 @@ def flag(text: str) -> bool:
     return text.lower() in ("1", "true")
 
 
-def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> TaskEvidence:
-    """Build a task from its row of tasks.csv and its own rows of sweeps.csv and runs.csv.
+def task(
+    row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame
+) -> TaskEvidence:
+    """Build a task from its row of tasks.csv and its own rows of the three other tables.
 
     Raises:
         UserError, ValueError, TypeError, AttributeError: a value cannot be read.
@@ -70,6 +73,7 @@ def task(row: Mapping[str, str], sweeps: pd.DataFrame, runs: pd.DataFrame) -> Ta
         held_out=flag(row["held_out"]),
         naive=_number(row["naive"]),
         variants=tuple(variants),
+        gains=tuple(map(_gain, gains.itertuples(index=False))),
         runs=runs,
         starts=(_number(row["start_probe"]), _number(row["start_score"])),
         keys=tuple(json.loads(row["keys"] or "{}").items()),
@@ -144,6 +148,20 @@ def _curve(sweep: Any) -> Curve:
     places = {int(x) for x in getattr(sweep, "skipped", "").split()}
     skipped = [place in places for place in range(len(losses))]
     return Curve(rates, losses, skipped=skipped, ended=Ended(sweep.ended))
+
+
+def _gain(sweep: Any) -> tuple[int, int, Curve]:
+    """Return (steps, seed, curve) with what was gained; of several groups the table has sums."""
+    losses, falls, *each = (
+        np.array(getattr(sweep, name).split(), float)
+        for name in ("losses", "falls", "slopes", "step_norms", "weight_norms")
+    )
+    n = len(losses)
+    skipped = np.isin(np.arange(n), [int(x) for x in sweep.skipped.split()])
+    seen = Measured(losses - falls, *(values[:, None] for values in each)) if len(falls) else None
+    rates = grid(sweep.start, sweep.end, sweep.steps, sweep.furthest)[:n]
+    curve = Curve(rates, losses, skipped=skipped, ended=Ended(sweep.ended), measured=seen)
+    return int(sweep.steps), int(sweep.seed), curve
 
 
 def response(

@@ -226,6 +226,8 @@ class TaskEvidence:
         held_out: whether its family was kept from the first consensus.
         naive: validation loss of the best constant prediction, NaN if not known.
         variants: every range test: (start, end, steps, seed, curve), those of `curves` first.
+        gains: range tests that go on until the loss blows up and see each step's gain: (steps,
+            seed, curve).
         runs: every training run: columns part ("grid", "fine", "short", "slice"), lr, low, seed,
             steps, loss, loss_probe, loss_score, metric and looks.
         starts: V(start) on either half of the validation examples, probe and score.
@@ -257,6 +259,7 @@ class TaskEvidence:
     held_out: bool = False
     naive: float = math.nan
     variants: tuple[tuple[float, float, int, int, Curve], ...] = ()
+    gains: tuple[tuple[int, int, Curve], ...] = ()
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     starts: tuple[float, float] = (math.nan, math.nan)
     keys: tuple[tuple[str, str], ...] = ()

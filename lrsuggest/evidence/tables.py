@@ -16,7 +16,14 @@ from pathlib import Path
 import pandas as pd
 
 from lrsuggest.errors import UserError
-from lrsuggest.evidence.cells import as_text, check_runs, check_sweeps, check_tasks, read_text
+from lrsuggest.evidence.cells import (
+    as_text,
+    check_gains,
+    check_runs,
+    check_sweeps,
+    check_tasks,
+    read_text,
+)
 from lrsuggest.evidence.lessons import CHAINS, LESSONS, NAMED, STAGES, LessonEvidence
 from lrsuggest.evidence.parse import flag, lesson, task
 from lrsuggest.evidence.response import TaskEvidence
@@ -34,13 +41,17 @@ LATER = {  # what old tables lack
 PARTS = ("grid", "fine", "short", "slice")  # of a task's runs
 SWEEPS = ("task", "seed", "start", "end", "steps", "ended", "losses")
 LATER_OF_SWEEPS = {"skipped": ""}  # likewise
+GAINS = (
+    "task", "seed", "start", "end", "furthest", "steps", "protocol", "ended", "losses", "skipped",
+    "falls", "slopes", "step_norms", "weight_norms",
+)  # fmt: skip
 RUNS = (
     "task", "part", "lr", "low", "seed", "steps", "loss", "loss_probe", "loss_score", "metric",
     "looks", "seconds",
 )  # fmt: skip
 COLUMNS = {
     "tasks": (*TASKS, *LATER), "sweeps": (*SWEEPS, *LATER_OF_SWEEPS), "runs": RUNS,
-    "lessons": LESSONS, "stages": STAGES, "chains": CHAINS, "named": NAMED,
+    "gains": GAINS, "lessons": LESSONS, "stages": STAGES, "chains": CHAINS, "named": NAMED,
 }  # fmt: skip
 _OF_TASKS, _OF_LESSONS = ("tasks", "sweeps", "runs"), ("lessons", "stages", "chains", "named")
 
@@ -65,6 +76,8 @@ class Tables:
             UserError: the folder holds no such tables, or a cell in them is none.
         """
         texts = _texts(folder, _OF_TASKS, "no recorded tables")
+        if (folder / "gains.csv").is_file():
+            texts |= _texts(folder, ("gains",), "no table of gains")
         _check(folder, texts)
         if (folder / "lessons.csv").is_file():
             texts |= _texts(folder, _OF_LESSONS, "no recorded lessons")
@@ -73,8 +86,28 @@ class Tables:
     @property
     def held(self) -> int:
         """How many range tests, runs and stages of chains they hold."""
-        texts = (self.texts.get(name, "\n") for name in ("sweeps", "runs", "chains"))
+        names = ("sweeps", "gains", "runs", "chains")
+        texts = (self.texts.get(name, "\n") for name in names)
         return sum(text.count("\n") - 1 for text in texts)
+
+    def with_gains_of(self, more: "Tables") -> "Tables":
+        """Return these tables with the range tests that others have of the same tasks.
+
+        Raises:
+            UserError: the others have none, or a task that these lack or of other data.
+        """
+        mine, other = (as_text(each.texts["tasks"]) for each in (self, more))
+        data = dict(zip(mine.task, mine.fingerprint, strict=True))
+        for label, digest in zip(other.task, other.fingerprint, strict=True):
+            if digest and data.get(label) != digest:
+                lacks = "are of other data" if label in data else "lack it"
+                raise UserError(
+                    f"range tests of the task {label!r} cannot be joined to the tables in "
+                    f"{self.folder}, which {lacks}; export to another folder"
+                )
+        if more.texts.get("gains", "\n").count("\n") < 2:
+            raise UserError("there is no range test with gains to join; run with --only sweeps")
+        return Tables({**self.texts, "gains": more.texts["gains"]}, self.folder)
 
     def write(self, folder: Path) -> None:
         """Write them into a folder, in place of those there.
@@ -101,7 +134,12 @@ class Tables:
             dtype={"task": str, "skipped": str},
         )  # fmt: skip
         runs = pd.read_csv(io.StringIO(self.texts["runs"]), dtype={"task": str, "looks": str})
-        parts = [(dict(list(each.groupby("task"))), each.iloc[:0]) for each in (sweeps, runs)]
+        gains = pd.read_csv(
+            io.StringIO(self.texts.get("gains", ",".join(GAINS))), keep_default_na=False,
+            dtype=dict.fromkeys(("task", *GAINS[8:]), str),
+        )  # fmt: skip
+        tables = (sweeps, runs, gains)
+        parts = [(dict(list(each.groupby("task"))), each.iloc[:0]) for each in tables]
         found = []
         for each in as_text(self.texts["tasks"]).to_dict("records"):
             row = {**LATER, **{str(name): str(value) for name, value in each.items()}}
@@ -228,18 +266,19 @@ def _check(folder: Path, texts: Mapping[str, str]) -> None:
     """
     try:
         tasks, sweeps, runs = (as_text(texts[name]) for name in _OF_TASKS)
+        gains = as_text(texts.get("gains", ",".join(GAINS)))
     except ValueError as error:
         raise UserError(
             f"{folder} holds no recorded tables ({error}); give the folder of tasks.csv, "
             "sweeps.csv and runs.csv"
         ) from None
-    if not len(tasks) or not (len(sweeps) or len(runs)):
+    if not len(tasks) or not (len(sweeps) or len(runs) or len(gains)):
         what = "task" if not len(tasks) else "range test and no run"
         raise UserError(f"the tables in {folder} hold no {what}; export them again")
     if tasks.task.duplicated().any():
         twice = tasks.task[tasks.task.duplicated()].iloc[0]
         raise UserError(f"{folder / 'tasks.csv'} has the task {twice!r} twice; export it again")
-    for name, table in (("sweeps", sweeps), ("runs", runs)):
+    for name, table in (("sweeps", sweeps), ("runs", runs), ("gains", gains)):
         strange = table.task[~table.task.isin(tasks.task)]
         if len(strange):
             raise UserError(
@@ -254,3 +293,4 @@ def _check(folder: Path, texts: Mapping[str, str]) -> None:
     check_tasks(folder / "tasks.csv", tasks)
     check_sweeps(folder / "sweeps.csv", sweeps)
     check_runs(folder / "runs.csv", runs)
+    check_gains(folder / "gains.csv", gains)

@@ -10,13 +10,17 @@ from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.tables import to_tables
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.tables import Tables
 
 
 def export(args: argparse.Namespace, console: Console) -> int:
     """Write tasks.csv, sweeps.csv and runs.csv, and with lessons the four tables of those.
 
+    Range tests that were run by themselves make gains.csv; `--join` puts it beside the tables in a
+    folder that has the same tasks, and changes none of those.
+
     Args:
-        args: suite, out and to, the folder for the tables.
+        args: suite, out, to, the folder for the tables, and join.
         console: where to say what was written.
 
     Returns:
@@ -35,6 +39,8 @@ def export(args: argparse.Namespace, console: Console) -> int:
             f"{story.kept} holds no result that can be read, so {to} is left as it is; run the "
             "suite first"
         )
+    if args.join:
+        tables = Tables({"gains": Tables.read(to).with_gains_of(tables).texts["gains"]})
     tables.write(to)
     console.print(f"{tables.held} records written to {to}", highlight=False, markup=False)
     return told(story, console)

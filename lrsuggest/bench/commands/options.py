@@ -96,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
             each.add_argument(
                 "--to", metavar="DIR", required=True, help="folder for the tables; those in it go",
             )  # fmt: skip
+            each.add_argument(
+                "--join", action="store_true",
+                help="of range tests that were run alone: put gains.csv beside the tables there",
+            )  # fmt: skip
     text = "judge every heuristic, and your own, on the recorded tables; nothing is trained"
     each = commands.add_parser("score", help=text, description=text, parents=[_shared("score")])
     each.add_argument(

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrsuggest.bench.jobs.job import Job
+import numpy as np
+
+from lrsuggest.bench.jobs.job import GAINS, Job
 from lrsuggest.bench.jobs.record import Record
 from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.follow import FRESH
 from lrsuggest.bench.plan.plan import PlannedTask
+from lrsuggest.curves.columns import Floats
 from lrsuggest.evidence.regret import HAND_PICKED
 from lrsuggest.tasks.baseline import naive_loss
 from lrsuggest.tasks.data.resident import Resident, cached
@@ -50,6 +53,11 @@ def run_row(task: PlannedTask, record: Record) -> Row:
     }  # fmt: skip
 
 
+def gained(record: Record) -> bool:
+    """Say whether a range test is one of those that see each step's gain."""
+    return record.job.protocol == GAINS
+
+
 def sweep_row(task: PlannedTask, record: Record) -> Row:
     """Return a range test as a row of sweeps.csv."""
     job, curve = record.job, record.result.curve
@@ -60,6 +68,30 @@ def sweep_row(task: PlannedTask, record: Record) -> Row:
         "losses": " ".join(map(_text, curve.loss)),
         "skipped": " ".join(map(str, curve.skipped)),
     }  # fmt: skip
+
+
+def gain_row(task: PlannedTask, record: Record) -> Row:
+    """Return a range test that goes on until the loss blows up as a row of gains.csv."""
+    job, held = record.job, record.result.curve
+    assert held is not None
+    curve = held.curve()
+    seen = dict.fromkeys(("slope", "step_norm", "weight_norm"), np.array([]))
+    falls = np.array([])
+    if curve.measured is not None:
+        total = curve.measured.total
+        falls, seen = curve.loss - total["loss_after"], {name: total[name] for name in seen}
+    return {
+        "task": task.label, "seed": job.seed, "start": _text(job.rates[0]),
+        "end": _text(job.rates[1]), "furthest": _text(job.rates[2]), "steps": job.steps,
+        "protocol": job.protocol, "ended": held.ended, "losses": " ".join(map(_text, held.loss)),
+        "skipped": " ".join(map(str, held.skipped)), "falls": _four(falls),
+        **{f"{name}s": _four(values) for name, values in seen.items()},
+    }  # fmt: skip
+
+
+def _four(values: Floats) -> str:
+    """Four significant digits each: what they are compared with moves more between orders."""
+    return " ".join(f"{value:.4g}" for value in values.tolist())
 
 
 def task_row(task: PlannedTask, records: Sequence[Record], naive: float) -> Row:
