@@ -137,8 +137,8 @@ class Measured:
         return {
             "loss_after": self.loss_after,
             "slope": self.slope.sum(axis=1),
-            "step_norm": np.sqrt((self.step_norm**2).sum(axis=1)),
-            "weight_norm": np.sqrt((self.weight_norm**2).sum(axis=1)),
+            "step_norm": _length(self.step_norm),
+            "weight_norm": _length(self.weight_norm),
         }
 
     def first(self, n: int) -> "Measured":
@@ -146,6 +146,11 @@ class Measured:
         return Measured(
             self.loss_after[:n], self.slope[:n], self.step_norm[:n], self.weight_norm[:n]
         )
+
+
+def _length(norms: Floats) -> Floats:
+    """Return the norm over all groups of each step, (n, groups) to (n,); of one to the bit."""
+    return norms[:, 0] if norms.shape[1] == 1 else np.sqrt((norms**2).sum(axis=1))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lrsuggest.curves.columns import Ended, Floats
+from lrsuggest.curves.columns import Ended, Floats, Measured
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
@@ -29,8 +29,8 @@ def pool(curves: Sequence[Curve]) -> Curve:
     take turns at being the median; the median level is added back. The pooled test ends where
     the sweep of (lower) median length ends, and as that one did. Beyond its own end, a sweep that
     blew up counts as above all others, or the survivors alone would be heard; one whose data ran
-    out does not count there. A step is marked skipped where more than half skipped it. One curve
-    is handed back as it is.
+    out does not count there. A step is marked skipped where more than half skipped it. What was
+    seen of each step is pooled likewise, step by step. One curve is handed back as it is.
 
     The median of k sweeps of normal noise has about 1.25 / sqrt(k) of the noise of one.
 
@@ -61,13 +61,42 @@ def pool(curves: Sequence[Curve]) -> Curve:
         [_row(*each, length) for each in zip(curves, ends, levels, strict=True)], dtype=np.float64
     )
     skips = np.array([np.append(c.skipped, np.zeros(len(grid), bool))[:length] for c in curves])
+    loss = np.nanmedian(table, axis=0) + np.median(levels) if length else np.array([])
     return Curve(
         grid[:length],
-        np.nanmedian(table, axis=0) + np.median(levels) if length else [],
+        loss,
         smoothed=curves[0].smoothed,
         skipped=skips.sum(axis=0) > len(curves) / 2,
         ended=ended,
+        measured=_seen(curves, loss),
     )
+
+
+def _seen(curves: Sequence[Curve], loss: Floats) -> Measured | None:
+    """Return the medians of what was seen of each step, the falls below the pooled losses.
+
+    None where one of the curves has nothing of the kind, or other groups.
+    """
+    seen = [curve.measured for curve in curves if curve.measured is not None]
+    if len(seen) < len(curves) or len({each.groups for each in seen}) > 1 or not len(loss):
+        return None
+    falls = [curve.loss - each.loss_after for curve, each in zip(curves, seen, strict=True)]
+    sizes = (
+        _median([getattr(each, name) for each in seen], len(loss))
+        for name in ("slope", "step_norm", "weight_norm")
+    )
+    return Measured(loss - _median(falls, len(loss)), *sizes)
+
+
+def _median(columns: Sequence[Floats], length: int) -> Floats:
+    """Return the median of each step's values, those that are none left out; NaN of none."""
+    table = np.full((len(columns), length, *columns[0].shape[1:]), np.nan)
+    for row, column in zip(table, columns, strict=True):
+        row[: len(column)] = column[:length]
+    known = np.isfinite(table).any(axis=0)
+    found = np.full(table.shape[1:], np.nan)
+    found[known] = np.nanmedian(np.where(np.isfinite(table), table, np.nan)[:, known], axis=0)
+    return found
 
 
 def _row(curve: Curve, end: int, level: float, length: int) -> Floats:

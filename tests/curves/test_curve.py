@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsuggest.curves.columns import Ended
+from lrsuggest.curves.columns import Ended, Measured
 from lrsuggest.curves.curve import Curve
 from lrsuggest.errors import UserError
 
@@ -162,3 +162,60 @@ def test_what_is_no_text_is_refused(tmp_path):
 def test_bad_json_is_refused(text):
     with pytest.raises(UserError, match="no curve"):
         Curve.from_json(text)
+
+
+def measured(n, groups, seed=0):
+    source = np.random.default_rng(seed)
+    after = source.normal(size=n)
+    after[-1] = np.nan
+    slope, *sizes = (source.normal(size=(n, groups)) for _ in range(3))
+    return Measured(after, slope, *map(np.abs, sizes))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_what_was_measured_of_each_step_goes_through_files_to_the_bit(tmp_path, groups):
+    curve = Curve(np.geomspace(1e-5, 1, 9), np.arange(9.0), measured=measured(9, groups))
+    curve.to_csv(tmp_path / "curve.csv")
+    for back in (Curve.from_json(curve.to_json()), Curve.from_csv(tmp_path / "curve.csv")):
+        for name in ("loss_after", "slope", "step_norm", "weight_norm"):
+            one, other = (getattr(each.measured, name) for each in (curve, back))
+            assert one.shape == other.shape
+            assert one.tobytes() == other.tobytes() or np.array_equal(one, other, equal_nan=True)
+        assert back.gain.shape == (9,)
+    assert "nan" not in curve.to_json().lower().replace("null", "")
+
+
+def test_a_file_without_it_and_one_with_somebodys_own_columns_have_none(tmp_path):
+    path = tmp_path / "curve.csv"
+    curve = Curve([1e-3, 1e-2, 1e-1], [3.0, 2.0, 1.0])
+    assert "measured" not in json.loads(curve.to_json())
+    curve.to_csv(path)
+    assert path.read_text().splitlines()[0] == "lr,loss,skipped"
+    assert Curve.from_csv(path).measured is None
+    path.write_text("lr,loss,slope\n1e-3,3,up\n1e-2,2,down\n")
+    assert Curve.from_csv(path).measured is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (lambda: Measured([1.0, 2.0], [[1.0]], [[1.0]], [[1.0]]), "a value for each step"),
+        (lambda: Measured([1.0], [1.0], [[1.0]], [[1.0]]), "slope must be a table, a step a row"),
+        (lambda: Measured(["x"], [[1.0]], [[1.0]], [[1.0]]), "loss_after must hold numbers only"),
+        (lambda: Curve([1e-3], [1.0], measured=measured(2, 1)), "measured must be as long as lr"),
+        (lambda: Curve([1e-3], [1.0], measured={}), "measured must be a Measured, or None; got"),
+        (
+            lambda: Curve.from_json('{"lr": [1], "loss": [1], "skipped": [], "smoothed": false, '
+                                    '"ended": "completed", "measured": {"slope": [1]}}'),
+            "this is no curve",
+        ),
+        (
+            lambda: Curve.from_json('{"lr": [1], "loss": [1], "skipped": [], "smoothed": false, '
+                                    '"ended": "completed", "measured": [1]}'),
+            "this is no curve",
+        ),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_fit_are_refused(columns, said):
+    with pytest.raises(UserError, match=said):
+        columns()

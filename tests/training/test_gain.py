@@ -429,3 +429,20 @@ def test_a_pass_that_fails_at_the_end_leaves_what_was_seen_before():
     seen = np.isfinite(curve.measured.loss_after)
     assert seen.tolist() == [True] * 14 + [False] * 6  # three passes were tries
     assert curve.loss.tobytes() == swept(trained, gain=False).loss.tobytes()
+
+
+def test_several_sweeps_are_pooled_with_what_they_saw():
+    trained = make_learner()
+    found = suggest_lr(trained, seed=0, sweep=RangeTest(repeats=3)).curve
+    alone = [suggest_lr(trained, seed=k).curve for k in range(3)]
+    n = min(map(len, alone))
+    assert len(found) >= n
+    falls = [c.loss[:n] - c.measured.loss_after[:n] for c in alone]
+    np.testing.assert_allclose(
+        found.loss[:n] - found.measured.loss_after[:n], np.median(falls, axis=0), atol=1e-12
+    )
+    slopes = [c.measured.slope[:n] for c in alone]
+    np.testing.assert_allclose(found.measured.slope[:n], np.median(slopes, axis=0))
+    bare = suggest_lr(trained, seed=0, sweep=RangeTest(repeats=3, gain=False)).curve
+    assert bare.measured is None
+    np.testing.assert_array_equal(bare.loss, found.loss)
