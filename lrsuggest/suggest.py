@@ -122,7 +122,7 @@ def suggest_lr(
             schedule,
         )
         seen = shown_by(learner, optimizer)
-        settled = test.settled(context.total_steps)
+        settled = test.settled()
         each = probe.length(short, context.total_steps, settled["num_iter"]) if short else 0
         runs = short.number if short else 0
         budget = replace(

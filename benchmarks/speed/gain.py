@@ -63,7 +63,8 @@ def texts(steps: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Fixed batches of 16 texts of 32 words."""
     source = torch.Generator().manual_seed(0)
     return [
-        (torch.randint(1000, (16, 32), generator=source), torch.randint(10, (16,), generator=source))
+        (torch.randint(1000, (16, 32), generator=source),
+         torch.randint(10, (16,), generator=source))
         for _ in range(steps)
     ]  # fmt: skip
 

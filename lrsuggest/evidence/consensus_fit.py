@@ -6,7 +6,7 @@ start values. How strong that penalty is, is chosen inside each fold, on the fol
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from lrsuggest.curves.heuristics.consensus import (
     told,
 )
 from lrsuggest.curves.heuristics.landmarks import landmarks
-from lrsuggest.curves.heuristics.registry import Abstention
+from lrsuggest.curves.heuristics.registry import Abstention, Context
 from lrsuggest.evidence.regret import OUT_OF_FOLD, Reader, contest, regret, scorable
 from lrsuggest.evidence.response import TaskEvidence
 from lrsuggest.resources import shipped
@@ -89,11 +89,23 @@ def _weigh(task: NDArray[np.int64], family: NDArray[np.str_]) -> NDArray[np.floa
     )
 
 
-def examples(tasks: Sequence[TaskEvidence]) -> Examples:
+def _tell(curve: Curve, context: Context) -> dict[str, float] | Abstention:
+    found = landmarks(curve)
+    return found if isinstance(found, Abstention) else known(found, context)
+
+
+def examples(
+    tasks: Sequence[TaskEvidence],
+    tell: Callable[[Curve, Context], dict[str, float] | Abstention] = _tell,
+) -> Examples:
     """Read every curve of every task whose rates can be told apart.
 
     The schedule is not told: the shipped constants were fitted without it, and the step for a
     constant rate is measured on pairs of tasks instead (see `schedules.shifts`).
+
+    Args:
+        tasks: what was measured.
+        tell: what is told of a curve, by name; by default what the consensus is told.
     """
     rows, bests, costs, which, families = [], [], [], [], []
     for index, task in enumerate(scorable(tasks)):
@@ -104,15 +116,15 @@ def examples(tasks: Sequence[TaskEvidence]) -> Examples:
         strict = np.clip([regret(response, 10**x) for x in _GRID], 0, 1.5)
         cost = strict + np.sqrt(strict) / 2
         for curve in task.curves:
-            found = landmarks(curve)
+            found = tell(curve, replace(task.context, schedule=None))
             if isinstance(found, Abstention):
                 continue
-            rows.append(known(found, replace(task.context, schedule=None)))
+            rows.append(found)
             bests.append(np.mean([math.log10(half.best) for half in response.halves]))
             costs.append(cost)
             which.append(index)
             families.append(task.family)
-    table = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
+    table = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else COLUMNS)}
     task_of, family_of = np.array(which), np.array(families)
     return Examples(
         table, np.array(bests), np.array(costs), task_of, family_of, _weigh(task_of, family_of)
