@@ -65,7 +65,7 @@ def test_it_tells_the_stage(tmp_path):
         return suggest_lr(pair, sweep=RangeTest(num_iter=30)).stage
 
     pair = make(tmp_path)
-    assert stage(pair) is None
+    assert stage(pair) == "scratch"
     for parameter in pair[1].body.parameters():
         parameter.requires_grad_(False)
     assert stage(pair) == "frozen"

@@ -27,7 +27,7 @@ def test_it_tells_the_optimizer(tmp_path, settings, name):
 
 def test_it_tells_the_stage(tmp_path):
     trainer = make(tmp_path)
-    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage is None
+    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage == "scratch"
     for parameter in trainer.model.bert.parameters():
         parameter.requires_grad_(False)
     assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage == "frozen"

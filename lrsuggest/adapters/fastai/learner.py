@@ -14,6 +14,7 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -23,14 +24,18 @@ from lrsuggest.adapters.fastai.callbacks import Watch, acts, being_called
 from lrsuggest.adapters.fastai.copies import twins
 from lrsuggest.adapters.fastai.optimizer import FastaiOptimizer, kind_of, kinds, pace_kept
 from lrsuggest.errors import UserError
-from lrsuggest.training.inspection.detection import Kind
+from lrsuggest.training.inspection import schedules
 from lrsuggest.training.inspection.methods import mixes
 from lrsuggest.training.inspection.misfits import scalar
+from lrsuggest.training.inspection.optimizers import Kind
+from lrsuggest.training.inspection.schedules import Scheduled
+from lrsuggest.training.inspection.stages import Standing
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
-from lrsuggest.vocabulary import Precision, Stage
+from lrsuggest.vocabulary import Precision
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
+_RATE_SETTERS = {"ReduceLROnPlateau"}
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong
 
 
@@ -64,7 +69,9 @@ class FastaiLearner(Learner):
         asking = being_called(x.cbs)
         self._x = x
         self._unfrozen = unfrozen
-        self._under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
+        self._in_fit = bool(asking)
+        # Plain SGD has no state by which to tell.
+        self.went_on = self.under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
         self._acting = [each for each in x.cbs if id(each) not in asking and acts(each)]
         self._fit: Any = None
         self._watch = Watch()
@@ -125,16 +132,28 @@ class FastaiLearner(Learner):
         mixing = (name for each in self._acting for name in mixes(each))
         return sorted({*super().beside, *mixing})
 
-    @property
-    def detected_stage(self) -> Stage | None:
-        """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
-        found = super().detected_stage
-        return "unfrozen" if self._unfrozen and found != "frozen" else found
+    def standing(self, told: bool | None = None) -> Standing:
+        """As `Learner.standing`; "unfrozen" where the first weights train anew."""
+        found = super().standing(told)
+        if self._unfrozen and found.stage != "frozen":
+            return replace(found, stage="unfrozen")
+        return found
 
     @property
-    def continued(self) -> bool | None:
-        """As `Learner.continued`; plain SGD has no state, but a fit that is under way tells."""
-        return super().continued or self._under_way or None
+    def scheduled(self) -> Scheduled | None:
+        """The schedule of the fit under way; None between fits, for a fit is told its own."""
+        of_rates = [
+            each.scheds["lr"]
+            for each in self._x.cbs
+            if "ParamScheduler" in kinds(each) and "lr" in each.scheds
+        ]
+        others = {name for each in self._x.cbs for name in kinds(each)} & _RATE_SETTERS
+        if others or len(of_rates) > 1:
+            return Scheduled(None, " and ".join(sorted(others)) or "ParamScheduler")
+        if of_rates:
+            name = schedules.by_shape(of_rates[0])
+            return Scheduled(name, name or "ParamScheduler")
+        return Scheduled("constant", "constant") if self._in_fit else None
 
     def grouped(self) -> list[list[Tensor]]:
         """Return the weights of each layer group."""

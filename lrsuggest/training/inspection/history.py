@@ -1,0 +1,73 @@
+"""Whether a training went on before, and what of it, as an optimizer tells."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrsuggest.training.restore.attributes import own
+
+_COUNTS = ("step", "steps", "k", "t")
+
+
+def continued(optimizer: Any) -> bool | None:
+    """Return True where an optimizer has made steps, None where it does not tell."""
+    if own(optimizer).get("_opt_called"):  # torch's own mark, under a schedule
+        return True
+    for group in optimizer.param_groups:
+        if any(name in group and positive(group[name]) for name in _COUNTS):
+            return True
+    return True if any(stepped(optimizer).values()) else None
+
+
+def stepped(optimizer: Any) -> dict[int, float]:
+    """Return the steps that an optimizer made with each weight, by its id; 1 for an unknown number.
+
+    The numbers are looked at all at once: one by one each would make the host wait for a device.
+    """
+    asked: list[tuple[int, Tensor]] = []
+    found: dict[int, float] = {}
+    for weight, state in optimizer.state.items():
+        if not isinstance(state, dict):
+            continue
+        counts = [state[name] for name in _COUNTS if name in state]
+        numbers = [each for each in counts if not isinstance(each, Tensor)]
+        found[id(weight)] = max((float(each) for each in numbers if positive(each)), default=0.0)
+        tensors = [each for each in counts if isinstance(each, Tensor)]
+        if not counts:  # such as a momentum, which is zero until there is one
+            tensors = [each.any() for each in state.values() if isinstance(each, Tensor)]
+        asked += [
+            (id(weight), each.detach().float().max())
+            for each in tensors
+            if each.numel() and not each.is_meta
+        ]
+    if asked:
+        device = asked[0][1].device
+        told = torch.stack([each.to(device) for _, each in asked]).tolist()
+        for (weight, _), steps in zip(asked, told, strict=True):
+            found[weight] = max(found[weight], steps)
+    return found
+
+
+def ahead(steps: dict[int, float], weights: Iterable[Tensor]) -> bool:
+    """Say whether the last layers made more steps than most before them: the body was held then.
+
+    Args:
+        steps: made with each weight (see `stepped`).
+        weights: of the layers that train, in the order of the model's.
+    """
+    made = [steps.get(id(each), 0.0) for each in weights]
+    if len(made) < 2 or made[0] >= made[-1]:
+        return False
+    return 2 * sum(each < made[-1] for each in made) >= len(made)
+
+
+def positive(value: Any) -> bool:
+    """Whether something is a number above zero, or holds one: shares may be listed by layer."""
+    if isinstance(value, Tensor):
+        return not value.is_meta and value.dtype != torch.bool and bool((value > 0).any())
+    if isinstance(value, list | tuple):
+        return any(map(positive, value))
+    return isinstance(value, int | float | np.number) and float(value) > 0
