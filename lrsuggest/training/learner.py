@@ -22,6 +22,7 @@ from lrsuggest.training.inspection import (
     schedules,
     stages,
 )
+from lrsuggest.training.inspection.history import with_gradients
 from lrsuggest.training.inspection.layers import Layers, adapters, layers
 from lrsuggest.training.inspection.marks import look
 from lrsuggest.vocabulary import Optimizer, Precision, Stage
@@ -60,6 +61,9 @@ class Learner:
     enables_grad = False  # whether `training()` turns gradients on by itself
     went_on = False  # whether a framework has counted steps of this training
     under_way = False  # whether it is in the middle of it, after its first step
+
+    # The ids of the weights that had gradients before a framework's objects were lent.
+    graded: frozenset[int] | None = None
 
     # What a `Snapshot` is to know of a framework's objects behind a subclass: what else takes
     # part, where examples lie, and whose classes it does not enter.
@@ -142,10 +146,11 @@ class Learner:
         Args:
             told: whether it did, as somebody who knows says; None for nobody.
         """
+        graded = with_gradients(self.model) if self.graded is None else self.graded
         marks = look(self.model, (p for group in self.grouped() for p in group))
         return stages.standing(
             self.model, self.optimizer, self.layers, marks, told,
-            went_on=self.went_on, under_way=self.under_way,
+            went_on=self.went_on, under_way=self.under_way, graded=graded,
         )  # fmt: skip
 
     @property

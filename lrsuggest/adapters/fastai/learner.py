@@ -14,7 +14,6 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -29,7 +28,6 @@ from lrsuggest.training.inspection.methods import mixes
 from lrsuggest.training.inspection.misfits import scalar
 from lrsuggest.training.inspection.optimizers import Kind
 from lrsuggest.training.inspection.schedules import Scheduled
-from lrsuggest.training.inspection.stages import Standing
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
 from lrsuggest.vocabulary import Precision
@@ -46,7 +44,6 @@ class FastaiLearner(Learner):
         x: a fastai Learner.
         batches: what to train on instead of `x.dls.train`.
         valid: what to validate on instead of `x.dls.valid`.
-        unfrozen: whether the model was partly frozen until now.
 
     Raises:
         UserError: a value cannot be used.
@@ -59,8 +56,6 @@ class FastaiLearner(Learner):
         x: Any,
         batches: Iterable[Any] | None = None,
         valid: Iterable[Any] | None = None,
-        *,
-        unfrozen: bool = False,
     ) -> None:
         loaders = x.dls.loaders
         if valid is None and len(loaders) > 1 and len(loaders[1]):
@@ -68,7 +63,6 @@ class FastaiLearner(Learner):
         train = loaders[0] if batches is None else batches
         asking = being_called(x.cbs)
         self._x = x
-        self._unfrozen = unfrozen
         self._in_fit = bool(asking)
         # Plain SGD has no state by which to tell.
         self.went_on = self.under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
@@ -131,13 +125,6 @@ class FastaiLearner(Learner):
         """As `Learner.beside`; callbacks that mix examples too."""
         mixing = (name for each in self._acting for name in mixes(each))
         return sorted({*super().beside, *mixing})
-
-    def standing(self, told: bool | None = None) -> Standing:
-        """As `Learner.standing`; "unfrozen" where the first weights train anew."""
-        found = super().standing(told)
-        if self._unfrozen and found.stage != "frozen":
-            return replace(found, stage="unfrozen")
-        return found
 
     @property
     def scheduled(self) -> Scheduled | None:

@@ -1,11 +1,11 @@
 """Whether a training went on before, and what of it, as an optimizer tells."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrsuggest.training.restore.attributes import own
 
@@ -51,17 +51,32 @@ def stepped(optimizer: Any) -> dict[int, float]:
     return found
 
 
-def ahead(steps: dict[int, float], weights: Iterable[Tensor]) -> bool:
-    """Say whether the last layers made more steps than most before them: the body was held then.
+def held_before(optimizer: Any, weights: Sequence[Tensor], graded: Collection[int]) -> bool:
+    """Say whether the first layers train now and were held until now, under the last ones.
+
+    The optimizer made more steps with the last layers, or those alone have gradients left of the
+    last step; fastai keeps them, as zeros.
 
     Args:
-        steps: made with each weight (see `stepped`).
+        optimizer: over the weights.
         weights: of the layers that train, in the order of the model's.
+        graded: ids of the weights that have gradients left (see `with_gradients`).
     """
+    steps = stepped(optimizer)
     made = [steps.get(id(each), 0.0) for each in weights]
+    return _behind(made) or (not any(made) and _behind([id(p) in graded for p in weights]))
+
+
+def with_gradients(model: nn.Module) -> frozenset[int]:
+    """Return the ids of the weights that have gradients, as of a last step; before a snapshot."""
+    return frozenset(id(p) for p in model.parameters() if p.grad is not None)
+
+
+def _behind(made: Sequence[float]) -> bool:
+    """Whether the first layer, and a quarter of all, have less than the last has."""
     if len(made) < 2 or made[0] >= made[-1]:
         return False
-    return 2 * sum(each < made[-1] for each in made) >= len(made)
+    return 4 * sum(each < made[-1] for each in made) >= len(made)
 
 
 def positive(value: Any) -> bool:
