@@ -16,13 +16,13 @@ from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
 from lrsuggest.training.inspection import (
     checks,
+    history,
     methods,
     misfits,
     optimizers,
     schedules,
     stages,
 )
-from lrsuggest.training.inspection.history import with_gradients
 from lrsuggest.training.inspection.layers import Layers, adapters, layers
 from lrsuggest.training.inspection.marks import look
 from lrsuggest.vocabulary import Optimizer, Precision, Stage
@@ -146,12 +146,16 @@ class Learner:
         Args:
             told: whether it did, as somebody who knows says; None for nobody.
         """
-        graded = with_gradients(self.model) if self.graded is None else self.graded
+        graded = history.with_gradients(self.model) if self.graded is None else self.graded
         marks = look(self.model, (p for group in self.grouped() for p in group))
         return stages.standing(
             self.model, self.optimizer, self.layers, marks, told,
-            went_on=self.went_on, under_way=self.under_way, graded=graded,
+            went_on=self.went_on, under_way=self.under_way, graded=graded, reach=self.reach(),
         )  # fmt: skip
+
+    def reach(self) -> float:
+        """Return how far the steps made can have taken two equal weights apart; inf: not known."""
+        return history.reach(self.optimizer)
 
     @property
     def detected_stage(self) -> Stage | None:

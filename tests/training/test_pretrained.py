@@ -128,7 +128,7 @@ def test_adapters_beside_a_held_body_are_no_finetuning():
 
 def test_a_training_in_its_middle_keeps_its_stage():
     found = suggest_lr(trained(), seed=0)
-    assert found.stage is None
+    assert found.stage == "scratch"
     assert any(each.startswith("This training went on before") for each in found.reasons)
 
 

@@ -23,7 +23,7 @@ from lrsuggest.adapters.fastai.callbacks import Watch, acts, being_called
 from lrsuggest.adapters.fastai.copies import twins
 from lrsuggest.adapters.fastai.optimizer import FastaiOptimizer, kind_of, kinds, pace_kept
 from lrsuggest.errors import UserError
-from lrsuggest.training.inspection import schedules
+from lrsuggest.training.inspection import history, schedules
 from lrsuggest.training.inspection.methods import mixes
 from lrsuggest.training.inspection.misfits import scalar
 from lrsuggest.training.inspection.optimizers import Kind
@@ -125,6 +125,18 @@ class FastaiLearner(Learner):
         """As `Learner.beside`; callbacks that mix examples too."""
         mixing = (name for each in self._acting for name in mixes(each))
         return sorted({*super().beside, *mixing})
+
+    def reach(self) -> float:
+        """As `Learner.reach`; fastai's own Adam is told its rates by the fit under way."""
+        if isinstance(self.optimizer, torch.optim.Optimizer):
+            return super().reach()
+        if not self._in_fit or self.optimizer_name == "sgd":
+            return math.inf
+        rates = [float(hypers["lr"]) for hypers in self._opt.hypers]
+        for each in self._x.cbs:
+            if "ParamScheduler" in kinds(each) and "lr" in each.scheds:
+                rates.append(schedules.highest(each.scheds["lr"]))
+        return history.reach(self.optimizer, rates)
 
     @property
     def scheduled(self) -> Scheduled | None:

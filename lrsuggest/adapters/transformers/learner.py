@@ -123,8 +123,11 @@ class TrainersLearner(Learner):
         made = type(trainer).create_scheduler is theirs.create_scheduler
         if trainer.lr_scheduler is not None and not (made and trainer._created_lr_scheduler):
             return schedules.of(trainer.lr_scheduler)
-        kind = trainer.args.lr_scheduler_type
-        return schedules.by_name(str(getattr(kind, "value", kind))) if made else None
+        if not made:
+            return None
+        kind, given = trainer.args.lr_scheduler_type, trainer.args.lr_scheduler_kwargs
+        settings = given if isinstance(given, dict) else {}
+        return schedules.by_name(str(getattr(kind, "value", kind)), settings)
 
     def endless(self) -> Iterator[Any]:
         """As `Learner.endless`, from the same epoch at every call."""

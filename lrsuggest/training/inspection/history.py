@@ -1,15 +1,17 @@
 """Whether a training went on before, and what of it, as an optimizer tells."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrsuggest.training.restore.attributes import own
+from lrsuggest.training.restore.attributes import attribute, own
 
 _COUNTS = ("step", "steps", "k", "t")
+_ROOM = 3  # times the rate: how far apart a step of Adam's takes two weights at the most
 
 
 def continued(optimizer: Any) -> bool | None:
@@ -49,6 +51,27 @@ def stepped(optimizer: Any) -> dict[int, float]:
         for (weight, _), steps in zip(asked, told, strict=True):
             found[weight] = max(found[weight], steps)
     return found
+
+
+def reach(optimizer: Any, rates: Iterable[float] = ()) -> float:
+    """Return how far apart an optimizer's steps can have taken two weights that began as one.
+
+    Only a step of Adam's is of the rate's size, whatever the gradient. What the rate was before
+    is told by what torch's optimizers and schedulers keep of it.
+
+    Args:
+        optimizer: with what it has kept of its steps.
+        rates: that it had, where it keeps none itself.
+    """
+    had = list(rates)
+    kept = (attribute(optimizer, "defaults") or {}).get("lr")
+    if kept is not None and any("betas" in group for group in optimizer.param_groups):
+        names = ("lr", "initial_lr", "max_lr")
+        groups = optimizer.param_groups
+        had += [float(group[name]) for group in groups for name in names if name in group]
+        had.append(float(kept))
+    steps = max(stepped(optimizer).values(), default=0.0)
+    return _ROOM * steps * max(had, default=math.inf) if steps else math.inf
 
 
 def held_before(optimizer: Any, weights: Sequence[Tensor], graded: Collection[int]) -> bool:

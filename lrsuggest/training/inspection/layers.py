@@ -1,9 +1,10 @@
 """Which weights train: of a body, a head, adapters beside them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -34,7 +35,8 @@ def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
 
     A layer trains if it requires a gradient and is among the trained. A head alone trains where
     the last ones do and at least as many before them are held, word vectors not counted among
-    those. Adapters and prompts beside a body are no head, wherever they stand.
+    those; where more than a quarter train, a part of the model's that is half held is no head
+    either. Adapters and prompts beside a body are no head, wherever they stand.
 
     Args:
         model: the model.
@@ -53,6 +55,8 @@ def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
     body = [not each and id(p) not in words for p, each in zip(weights, trains, strict=True)]
     last = trains == sorted(trains)
     head_only = last and 0 < held < len(trains) and any(body) and 2 * held >= len(trains)
+    if 4 * (len(trains) - held) > len(trains):  # a large head must be a part of its own
+        head_only = head_only and all(map(_of_one_piece, parts(model)))
     beside = adapters(model) is not None or any(
         part in name.lower()
         for name, p in model.named_parameters()
@@ -75,6 +79,37 @@ def weight_layers(model: nn.Module) -> list[Tensor]:
         for name, p in model.named_parameters()
         if id(p) not in norms and (name.endswith("weight") if is_lazy(p) else p.ndim > 1)
     ]
+
+
+def parts(model: nn.Module) -> list[nn.Module]:
+    """Return the parts that a model is made of at its highest level, those with weight layers."""
+    found = [model]
+    while len(found) == 1:
+        found = [each for each in found[0].children() if modules_of(each)]
+    return found
+
+
+def modules_of(part: nn.Module) -> list[nn.Module]:
+    """Return the modules within a part that have matrices or kernels of their own."""
+    found = []
+    for module in part.modules():
+        held = dict(module.named_parameters(recurse=False))
+        if any(is_lazy(p) or p.ndim > 1 for p in held.values()) and not is_norm(module, held):
+            found.append(module)
+    return found
+
+
+def is_norm(module: nn.Module, held: Mapping[str, Tensor]) -> bool:
+    """Whether a module is a norm; one that normalises the weights of a layer is a layer."""
+    flat = all(is_lazy(p) or p.ndim < 2 for p in held.values())
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    name = str(module.original_name if scripted else type(module).__name__).lower()
+    return "norm" in name and (flat or isinstance(module, nn.LayerNorm | nn.RMSNorm))
+
+
+def _of_one_piece(part: nn.Module) -> bool:
+    """Whether all layers of a part train, or none does."""
+    return len({p.requires_grad for p in weight_layers(part)}) < 2
 
 
 def adapters(model: nn.Module) -> str | None:

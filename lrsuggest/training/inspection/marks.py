@@ -1,12 +1,14 @@
 """What a model's weights show of having been trained before it came here."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from lrsuggest.training.inspection.layers import is_norm, modules_of, parts
 
 _BARE = 4  # weight layers in a row without a norm that tells: as in a transformer's layer
 _TINY = 1e-4  # what some initialisations draw biases of
@@ -20,14 +22,17 @@ class Marks:
 
     Attributes:
         pretrained: whether a norm among the layers that train is no longer as norms are made.
-        spread: of the weights of such a norm, the largest less the smallest; the most of any.
-        fresh: whether every norm is as it was made, what it has seen too, and norms stand all
-            through the network, and no bias has grown beyond what is drawn for it.
+        spread: of a norm's weights, the largest less the smallest; the most of any norm's.
+        throughout: whether norms stand all through the network, so that no layer could have been
+            trained unseen.
+        fresh: whether they do and every one is as it was made, what it has seen too, and no bias
+            has grown beyond what is drawn for it.
         head: whether the last layers were trained before; None where they do not tell.
     """
 
     pretrained: bool = False
     spread: float = 0.0
+    throughout: bool = False
     fresh: bool = False
     head: bool | None = None
 
@@ -80,7 +85,7 @@ def look(model: nn.Module, trained: Iterable[Tensor]) -> Marks:
     trains, bare, longest, known, number = False, 0, 0, True, 0
     for module in model.modules():
         held: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
-        if _is_norm(module, held):
+        if is_norm(module, held):
             held |= module.named_buffers(recurse=False)  # where a norm is held for good
             if any(_unseen(each) for each in held.values()):
                 known = False
@@ -103,11 +108,10 @@ def look(model: nn.Module, trained: Iterable[Tensor]) -> Marks:
     head = _ask_head(asked, model)
     asked.look()
     found = asked.found
-    before = [norm for norm in norms if norm.trains and _told(norm, found)]
+    before = any(norm.trains and _told(norm, found) for norm in norms)
+    throughout = known and bool(norms) and longest <= max(_BARE, number // 4)
     fresh = (
-        known
-        and bool(norms)
-        and longest <= max(_BARE, number // 4)
+        throughout
         and not any(
             found[place]
             for norm in norms
@@ -116,16 +120,8 @@ def look(model: nn.Module, trained: Iterable[Tensor]) -> Marks:
         )
         and all(found[place] <= bound * 1.001 for place, bound in biases)
     )
-    spread = max((found[norm.spread] for norm in before if norm.spread is not None), default=0.0)
-    return Marks(bool(before), spread, fresh, head.trained(found) if head else None)
-
-
-def _is_norm(module: nn.Module, held: Mapping[str, Tensor]) -> bool:
-    """Whether a module is a norm; one that normalises the weights of a layer is a layer."""
-    flat = all(is_lazy(p) or p.ndim < 2 for p in held.values())
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    name = str(module.original_name if scripted else type(module).__name__).lower()
-    return "norm" in name and (flat or isinstance(module, nn.LayerNorm | nn.RMSNorm))
+    spread = max((found[norm.spread] for norm in norms if norm.spread is not None), default=0.0)
+    return Marks(before, spread, throughout, fresh, head.trained(found) if head else None)
 
 
 def _unseen(values: Tensor) -> bool:
@@ -208,16 +204,11 @@ class _Head:
 
 def _ask_head(asked: _Asked, model: nn.Module) -> _Head | None:
     """Ask of the last layers, those of the last of a model's parts; None where there are none."""
-    part: nn.Module = model
-    while True:
-        parts = [each for each in part.children() if _layers(each)]
-        if not parts:
-            return None
-        if len(parts) > 1:
-            break
-        part = parts[0]
-    all_layers, head = _layers(model), list(parts[-1].modules())
-    layers = _layers(parts[-1])
+    of_model = parts(model)
+    if not of_model:
+        return None
+    all_layers, head = modules_of(model), list(of_model[-1].modules())
+    layers = modules_of(of_model[-1])
     last = layers[-1]
     weight, bias = _own(last, "weight"), _own(last, "bias")
     if weight is None or weight.ndim < 2 or any(_unseen(p) for p in last.parameters(False)):
@@ -228,7 +219,7 @@ def _ask_head(asked: _Asked, model: nn.Module) -> _Head | None:
         for module in head[start:end]:
             held = dict(module.named_parameters(recurse=False))
             shift = held.get("bias", held.get("weight"))
-            if _is_norm(module, held) and shift is not None and not _unseen(shift):
+            if is_norm(module, held) and shift is not None and not _unseen(shift):
                 between.append(asked.ask(_varies(shift)))
     if _unseen(weight):
         return None
@@ -246,16 +237,6 @@ def _ask_head(asked: _Asked, model: nn.Module) -> _Head | None:
         None if bias is None else asked.ask(_varies(bias)),
         between,
     )
-
-
-def _layers(part: nn.Module) -> list[nn.Module]:
-    """Return the modules within a part that have weight matrices or kernels of their own."""
-    found = []
-    for module in part.modules():
-        held = dict(module.named_parameters(recurse=False))
-        if any(is_lazy(p) or p.ndim > 1 for p in held.values()) and not _is_norm(module, held):
-            found.append(module)
-    return found
 
 
 def _own(module: nn.Module, name: str) -> Tensor | None:

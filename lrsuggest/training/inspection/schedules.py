@@ -3,7 +3,7 @@
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,15 @@ import numpy as np
 from lrsuggest.training.restore.attributes import attribute, own
 from lrsuggest.vocabulary import Schedule
 
-# Functions that transformers' schedules go by, without what is the same in all their names.
-_LAMBDAS: dict[str, Schedule] = {
+# Transformers' names of schedules, and of the functions that make them, without what all have.
+_NAMES: dict[str, Schedule] = {
+    "linear": "linear",
     "linear_schedule_with_warmup": "linear",
+    "cosine": "cosine",
     "cosine_schedule_with_warmup": "cosine",
-    "constant_schedule_with_warmup": "constant",
     "constant": "constant",
+    "constant_with_warmup": "constant",
+    "constant_schedule_with_warmup": "constant",
 }
 _NEAR = 0.02  # of the highest rate: how far a rate may lie from the schedule it is said to follow
 
@@ -90,7 +93,7 @@ def _of_lambdas(functions: Iterable[Any], done: int) -> Scheduled:
             return Scheduled(None, "LambdaLR", None, done)
         said = name.removeprefix("_get_").removesuffix("_lambda").removesuffix("_lr")
         steps, half = given.get("num_training_steps"), given.get("num_cycles", 0.5) == 0.5
-        known = _LAMBDAS.get(said) if half else None
+        known = _named(said, given) if half else None
         found.append(Scheduled(known, said, steps, done, "step"))
     same = len({each.name for each in found}) == 1
     return found[0] if same else Scheduled(None, "LambdaLR", None, done)
@@ -104,10 +107,17 @@ def _warms_up(scheduler: Any) -> bool:
     return kind == "ConstantLR" and held["factor"] < 1
 
 
-def by_name(name: str) -> Scheduled:
-    """Return what transformers' name of a schedule means."""
-    known = {**_LAMBDAS, "linear": "linear", "cosine": "cosine", "constant_with_warmup": "constant"}
-    return Scheduled(known.get(name), name)
+def by_name(name: str, given: Mapping[str, Any]) -> Scheduled:
+    """Return what transformers' name of a schedule means, with the settings given beside it."""
+    half = given.get("num_cycles", 0.5) == 0.5
+    return Scheduled(_named(name, {"power": 1, **given}) if half else None, name)
+
+
+def _named(name: str, given: Mapping[str, Any]) -> Schedule | None:
+    """Return the schedule that transformers calls by a name."""
+    if name.startswith("polynomial") and given.get("power") == 1:
+        return "linear"
+    return _NAMES.get(name)
 
 
 def attached(optimizer: Any) -> Scheduled | None:
@@ -176,8 +186,7 @@ def by_shape(rate_at: Callable[[float], Any]) -> Schedule | None:
     Args:
         rate_at: the rate, or the groups' rates, at a share of the training from 0 to 1.
     """
-    share = np.linspace(0, 1, 201)
-    rates = np.array([float(np.max(np.asarray(rate_at(float(at)), dtype=float))) for at in share])
+    share, rates = _followed(rate_at)
     top = rates.max()
     if not top > 0 or not np.isfinite(rates).all():
         return None
@@ -197,6 +206,18 @@ def by_shape(rate_at: Callable[[float], Any]) -> Schedule | None:
         if fits:
             return name  # type: ignore[return-value]
     return None
+
+
+def highest(rate_at: Callable[[float], Any]) -> float:
+    """Return the highest rate that such a schedule sets."""
+    return float(_followed(rate_at)[1].max())
+
+
+def _followed(rate_at: Callable[[float], Any]) -> tuple[Any, Any]:
+    """Return shares of a training, and the largest rate of any group at each."""
+    share = np.linspace(0, 1, 201)
+    rates = [float(np.max(np.asarray(rate_at(float(at)), dtype=float))) for at in share]
+    return share, np.array(rates)
 
 
 def _by_cosine(rates: Any) -> bool:

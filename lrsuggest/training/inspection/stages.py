@@ -1,5 +1,6 @@
 """What stage of a training a learner is in, as its weights and its optimizer show."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,8 @@ from lrsuggest.training.inspection.marks import Marks
 from lrsuggest.training.restore.attributes import attribute
 from lrsuggest.vocabulary import Stage
 
-_REACH = 3  # times the rate: how far apart a step of Adam's may take two weights, with room
-_LONG = 0.5  # between a norm's weights: more than a short training takes them apart
-_LOWEST = 3e-3  # a rate may have been this high before, whatever a schedule has made of it
+# Between a norm's weights: less than any long training takes them apart, and more than a short one.
+_SHORT, _LONG = 0.3, 0.5
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def standing(
     told: bool | None = None,
     *,
     graded: Collection[int] = (),
+    reach: float = math.inf,
     went_on: bool = False,
     under_way: bool = False,
 ) -> Standing:
@@ -50,45 +51,45 @@ def standing(
         marks: what the weights show.
         told: whether the training went on before, as somebody who knows says; None for nobody.
         graded: ids of the weights that have gradients left of a last step.
+        reach: how far apart the optimizer's steps can have taken two weights of a norm.
         went_on: whether a framework has counted steps of it.
         under_way: whether a framework is in the middle of it, after its first step.
     """
     stepped = bool(history.continued(optimizer)) or under_way
     continued = stepped or went_on or marks.head or None
-    if layers.head_only:
+    weights = weight_layers(model)
+    if layers.head_only and (continued or not marks.pretrained):
         stage: Stage | None = "frozen"
     elif adapters(model) or 4 * layers.held >= layers.all:
-        stage = None
-    elif history.held_before(optimizer, weight_layers(model), graded):
+        stage = None  # such as a head above layers of a body that train too
+    elif history.held_before(optimizer, weights, graded):
         stage = "unfrozen"
-    elif stepped:  # the norms may have been trained by this very training
-        beyond = marks.spread > _moved(optimizer)
-        stage = "finetune" if beyond else None
+    elif stepped:
+        stage = _in_its_middle(marks, reach)
+    elif marks.pretrained and told:
+        stage = "unfrozen"
+    elif marks.pretrained and continued and told is None:
+        trained_all = all(id(each) in graded for each in weights)
+        # After a short training it may be from scratch that it goes on.
+        stage = None if marks.spread < _LONG else "finetune" if trained_all else "unfrozen"
     elif marks.pretrained:
-        stage = _trained_before(marks, bool(continued), told)
+        stage = "finetune"
     else:
         new = marks.fresh and not continued and not told and not layers.held
         stage = "scratch" if new and not loaded_from(model) else None
     return Standing(stage, continued)
 
 
-def _trained_before(marks: Marks, continued: bool, told: bool | None) -> Stage | None:
-    """Return the stage of a network all of which trains, and whose norms were trained before."""
-    if told or (told is None and continued):
-        # Else this may be a training from scratch that goes on.
-        return "unfrozen" if told or marks.spread > _LONG else None
-    return "finetune"
+def _in_its_middle(marks: Marks, reach: float) -> Stage | None:
+    """Return the stage of a training of all layers that has made steps.
 
-
-def _moved(optimizer: Any) -> float:
-    """Return how far apart an optimizer's steps can have taken two weights that began as one."""
-    if not any("betas" in group for group in optimizer.param_groups):
-        return float("inf")  # only a step of Adam's is of the rate's size
-    names = ("lr", "initial_lr", "max_lr")
-    rates = [
-        float(group[name]) for group in optimizer.param_groups for name in names if name in group
-    ]
-    return _REACH * max(history.stepped(optimizer).values(), default=0.0) * max([_LOWEST, *rates])
+    Args:
+        marks: what the weights show.
+        reach: how far apart those steps can have taken two weights of a norm.
+    """
+    if marks.spread > reach:
+        return "finetune"
+    return "scratch" if marks.throughout and reach <= _SHORT else None
 
 
 def loaded_from(model: nn.Module) -> str | None:
