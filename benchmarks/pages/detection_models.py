@@ -131,11 +131,10 @@ def loaded(network: Network, *, head: bool = False) -> nn.Module:
     torch.manual_seed(2)
     model = network.make().train()
     keeps = head or not network.head
-    state = trained_state(network)
-    kept = {
-        name: each for name, each in state.items() if keeps or not name.startswith(network.head)
-    }
-    model.load_state_dict({**model.state_dict(), **kept})
+    places = model.state_dict()
+    for name, each in trained_state(network).items():
+        if keeps or not name.startswith(network.head):
+            places[name].detach().copy_(each)
     return model
 
 

@@ -121,3 +121,26 @@ def test_it_tells_the_batch_size_and_what_is_planned(tmp_path, settings, size):
     learn.fit(2, cbs=asks)
     assert asks.done == (size, (80 - 10) // (size // 16))
     assert told(learn) == (size, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "name", "named"),
+    [
+        ("fit", (1,), "constant", None),
+        ("fit_one_cycle", (1,), "one_cycle", None),
+        ("fit_flat_cos", (1,), None, "ParamScheduler"),
+        ("fit_sgdr", (1, 1), "cosine", None),
+        ("fit_sgdr", (2, 1), None, "ParamScheduler"),
+    ],
+)
+def test_in_a_fit_it_tells_the_schedule(tmp_path, method, arguments, name, named):
+    learn = make(tmp_path)
+    with borrowed(learn) as learner:
+        assert learner.scheduled is None  # a fit is told its own
+    asks = Asks("before_batch", partial(suggest_lr, sweep=RangeTest(num_iter=30)), at=5)
+    getattr(learn, method)(*arguments, cbs=asks)
+    assert asks.done.schedule == name
+    assert asks.done.stage == "scratch"  # so few steps take no norm that far
+    said = [each for each in asks.done.reasons if "with the schedule" in each]
+    assert len(said) == (named is not None)
+    assert all(named in each for each in said)

@@ -1,5 +1,6 @@
 """The stage, and that a training went on before, as the weights and the optimizer show them."""
 
+import warnings
 from functools import partial
 
 import pytest
@@ -229,3 +230,23 @@ def test_what_is_told_of_the_stage_before_makes_a_trained_body_unfrozen():
         2e-3,
     )
     assert [each.reason for each in found.reasons].count(Reason.CONTINUED) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: nn.Linear(16, 2, dtype=torch.cfloat),
+        lambda: nn.LazyLinear(2),
+        lambda: nn.Linear(16, 2, device="meta"),
+        lambda: nn.Linear(0, 2),
+        lambda: nn.LSTM(16, 2),
+        lambda: nn.Embedding(16, 2),
+    ],
+)
+def test_what_cannot_be_looked_at_tells_nothing(odd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of empty layers
+        model = nn.Sequential(network()[0], odd())
+    found = look(model, model.parameters())
+    assert found.head is None
+    assert not found.pretrained

@@ -94,7 +94,7 @@ def look(model: nn.Module, trained: Iterable[Tensor]) -> Marks:
                 bare = 0
             continue
         weights = [p for p in held.values() if not is_lazy(p) and p.ndim > 1]
-        if any(is_lazy(p) or p.is_meta for p in held.values()):
+        if any(map(_unseen, held.values())):
             known = False
         elif weights:
             trains = any(p.requires_grad and id(p) in moved for p in weights)
@@ -125,7 +125,7 @@ def look(model: nn.Module, trained: Iterable[Tensor]) -> Marks:
 
 
 def _unseen(values: Tensor) -> bool:
-    return is_lazy(values) or values.is_meta
+    return is_lazy(values) or values.is_meta or values.is_complex() or not values.numel()
 
 
 def _ask_norm(asked: _Asked, held: dict[str, Tensor], trains: bool) -> _Norm | None:
@@ -221,8 +221,6 @@ def _ask_head(asked: _Asked, model: nn.Module) -> _Head | None:
             shift = held.get("bias", held.get("weight"))
             if is_norm(module, held) and shift is not None and not _unseen(shift):
                 between.append(asked.ask(_varies(shift)))
-    if _unseen(weight):
-        return None
     flat = weight.float().reshape(-1)
     deviation = flat.std(correction=0)
     fourth = ((flat - flat.mean()) ** 4).mean() / deviation.clamp_min(1e-12) ** 4
