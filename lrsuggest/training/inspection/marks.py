@@ -168,6 +168,7 @@ class _Head:
     """What was asked of the last layers: of the very last, and of the norms between them."""
 
     bound: float
+    slack: float  # beyond the bound, as the weights' kind of number rounds it
     weights: int
     outputs: int
     largest: int
@@ -185,7 +186,7 @@ class _Head:
         """
         even = self.weights >= _ENOUGH and found[self.fourth] < 2.2
         wide = math.sqrt(3) * found[self.deviation] / self.bound
-        drawn = even and found[self.largest] <= self.bound * 1.0001 and 0.8 < wide < 1.2
+        drawn = even and found[self.largest] <= self.bound * self.slack and 0.8 < wide < 1.2
         if drawn:
             return False
         if self.bias is None or self.bias_varies is None:
@@ -193,7 +194,7 @@ class _Head:
         largest = found[self.bias]
         if largest <= _TINY or (self.outputs > 1 and not found[self.bias_varies]):
             return False
-        if largest > self.bound * 1.001:
+        if largest > self.bound * self.slack:
             return True
         if (largest / self.bound) ** self.outputs < _CHANCE:
             return True  # far smaller than torch draws them, so they began at zero
@@ -224,8 +225,10 @@ def _ask_head(asked: _Asked, model: nn.Module) -> _Head | None:
     flat = weight.float().reshape(-1)
     deviation = flat.std(correction=0)
     fourth = ((flat - flat.mean()) ** 4).mean() / deviation.clamp_min(1e-12) ** 4
+    floating = weight.dtype if weight.is_floating_point() else torch.float32
     return _Head(
         _bound(weight),
+        1.0001 + torch.finfo(floating).eps,
         weight.numel(),
         0 if bias is None else bias.numel(),
         asked.ask(flat.abs().max()),
