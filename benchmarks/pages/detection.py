@@ -192,8 +192,8 @@ _LISTS = (
     (
         "second",
         "Cases written down before",
-        "{n} cases, of other networks, written down before any was looked at, and looked at once: "
-        "nothing was changed for them.",
+        "{n} cases, most of other networks, each written down before it was looked at; nothing was "
+        "changed for them.",
     ),
 )
 

@@ -176,16 +176,15 @@ def of_network(network: Network, states: Sequence[str], second: bool = False) ->
 
 def networks() -> list[Case]:
     """Return the cases of all networks as our Learner."""
-    few = (
-        "new",
-        "trained body, new head",
-        "unfrozen, same optimizer",
-        "from scratch, in its middle",
-    )
+    more = (
+        *_BRIEF, "unfrozen, same optimizer", "from scratch, in its middle",
+        "unfrozen, new optimizer", "from scratch, going on with a new optimizer",
+        "finetuned, going on with a new optimizer",
+    )  # fmt: skip
     return [
         *(case for each in FIRST for case in of_network(each, _MOST)),
         *(case for each in REAL for case in of_network(each, tuple(STATES))),
         *(case for each in BRIEFLY for case in of_network(each, _BRIEF)),
         *(case for each in WITHOUT_NORMS for case in of_network(each, _BRIEF)),
-        *(case for each in SECOND for case in of_network(each, (*_BRIEF, *few[2:]), True)),
+        *(case for each in SECOND for case in of_network(each, more, True)),
     ]

@@ -163,6 +163,14 @@ def test_a_head_tells_whether_it_was_trained(change, trained):
     assert look(model, model.parameters()).head is trained
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_new_head_is_new_in_any_kind_of_number(kind):
+    for seed in range(10):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(4, 64), nn.Linear(64, 64)).to(kind)
+        assert look(model, model.parameters()).head is False
+
+
 def test_a_norm_between_the_last_layers_tells():
     head = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 4, bias=False))
     model = nn.Sequential(network()[0], head)
