@@ -180,6 +180,17 @@ def test_a_norm_between_the_last_layers_tells():
     assert look(model, model.parameters()).head is True
 
 
+def test_a_held_body_under_a_head_that_goes_on_is_frozen():
+    head = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    model = nn.Sequential(network()[0].requires_grad_(False), head)
+    with torch.no_grad():
+        head[1].bias.uniform_()
+        head[1].weight.uniform_()
+        head[1].running_mean.uniform_()
+    ours = learner(model)
+    assert (ours.detected_stage, ours.continued) == ("frozen", True)
+
+
 def test_layers_that_train_below_a_new_head_and_were_trained_are_no_head():
     model = network()
     train(learner(model))

@@ -58,10 +58,10 @@ def standing(
     stepped = bool(history.continued(optimizer)) or under_way
     continued = stepped or went_on or marks.head or None
     weights = weight_layers(model)
-    if layers.head_only and (continued or not marks.pretrained):
+    if layers.head_only and not (marks.pretrained and marks.head is False):
         stage: Stage | None = "frozen"
     elif adapters(model) or 4 * layers.held >= layers.all:
-        stage = None  # such as a head above layers of a body that train too
+        stage = None  # such as a new head above layers of a trained body that train too
     elif history.held_before(optimizer, weights, graded):
         stage = "unfrozen"
     elif stepped:
