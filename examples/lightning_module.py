@@ -32,7 +32,7 @@ train, held_out = random_split(data, [1400, len(data) - 1400])
 module, batches = Digits(), DataLoader(train, 64, shuffle=True)
 trainer = pl.Trainer(max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False)
 
-suggestion = suggest_lr((trainer, module), batches=batches, schedule="constant")
+suggestion = suggest_lr((trainer, module), batches=batches)  # at a rate that stays
 print(suggestion)
 set_lr((trainer, module), suggestion)  # sets module.lr
 trainer.fit(module, batches)

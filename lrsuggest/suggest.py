@@ -45,6 +45,8 @@ def suggest_lr(
     total_steps: int | None = None,
     batch_size: int | None = None,
     schedule: Schedule | None = None,
+    continued: bool | None = None,
+    previous: "Suggestion | float | None" = None,
     fallback: float | None = None,
     heuristic: str = DEFAULT_HEURISTIC,
     sweep: RangeTest | None = None,
@@ -55,8 +57,10 @@ def suggest_lr(
     """Suggest a learning rate: the maximum of one-cycle training, unless `schedule` says otherwise.
 
     What can be trained is swept with `lr_find` and left bitwise as it was, also in the middle of
-    its training; a curve is only read. What x shows by itself (optimizer, a frozen body, a
-    framework's planned steps and batch size) need not be said.
+    its training; a curve is only read. What x shows by itself need not be said: the optimizer,
+    the stage, whether the training went on before, the schedule, and a framework's planned steps
+    and batch size (docs/detection.md tells how far that can be relied on). What is said here goes
+    before what is seen.
 
     Args:
         x: a `Learner`, a fastai Learner, Lightning's (trainer, module), a Hugging Face Trainer, or
@@ -71,7 +75,11 @@ def suggest_lr(
         total_steps: planned number of optimizer steps.
         batch_size: examples per optimizer step.
         schedule: "one_cycle", or "constant" for a rate that does not change: half of the
-            one-cycle's maximum by the consensus (docs/consensus.md).
+            one-cycle's maximum by the consensus (docs/consensus.md). "linear" and "cosine", which
+            fall from their maximum after a warm-up or without one, are read as one-cycle.
+        continued: whether this training went on before.
+        previous: the suggestion, or the rate, of the stage before; this training then went on
+            before.
         fallback: the rate `float(suggestion)` gives when the curve supports none.
         heuristic: the heuristic to follow, a name in `lrsuggest.HEURISTICS`.
         sweep: how to sweep, such as `RangeTest(end_lr=1.0, repeats=3)`.
@@ -88,7 +96,10 @@ def suggest_lr(
     """
     if more:
         raise UserError(several(x, more))
-    context = Context(optimizer, stage, total_steps, batch_size, schedule)
+    told = Context(
+        optimizer, stage, total_steps, batch_size, schedule, continued,
+        previous,  # type: ignore[arg-type]  # of which it keeps the rate
+    )  # fmt: skip
     asked(heuristic, fallback)
     truth("progress", progress)
     test, short = swept(sweep), probed(probes)
@@ -97,7 +108,7 @@ def suggest_lr(
             sweep=sweep, probes=probes if short else None, progress=progress or None,
             batches=batches, valid=valid, seed=seed,
         )  # fmt: skip
-        return suggest(x, context, heuristic=heuristic, fallback=fallback)
+        return suggest(x, told, heuristic=heuristic, fallback=fallback)
 
     if short:
         need(f"probes={short.number}", "probes", "optuna")
@@ -114,14 +125,7 @@ def suggest_lr(
     checks.place()
     with lent(x, batches, valid) as learner:
         checks.ready(learner)
-        context = Context(
-            optimizer or learner.optimizer_name,
-            stage or learner.detected_stage,
-            total_steps or learner.total_steps,
-            batch_size or learner.batch_size,
-            schedule,
-        )
-        seen = shown_by(learner, optimizer)
+        context, seen = shown_by(learner, told)
         settled = test.settled()
         each = probe.length(short, context.total_steps, settled["num_iter"]) if short else 0
         runs = short.number if short else 0

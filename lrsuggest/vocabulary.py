@@ -6,7 +6,10 @@ Optimizer = Literal["adamw", "adam", "sgd"]
 # What trains: the head of a held body; all after a frozen stage; all of a pretrained network from
 # the start; all of an untrained one.
 Stage = Literal["frozen", "unfrozen", "finetune", "scratch"]
-Schedule = Literal["one_cycle", "constant"]
+# Of the rate. Those that tasks were recorded under; a fall in a line or a cosine is read as
+# one-cycle, with a doubt.
+RecordedSchedule = Literal["one_cycle", "constant"]
+Schedule = Literal["one_cycle", "linear", "cosine", "constant"]
 # fp32; or the forward pass under autocast in bf16 or fp16, the latter with a gradient scaler.
 Precision = Literal["fp32", "bf16", "fp16"]
 # What a task is.
@@ -19,4 +22,5 @@ Kind = Literal[
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 STAGES: tuple[Stage, ...] = get_args(Stage)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+RECORDED_SCHEDULES: tuple[RecordedSchedule, ...] = get_args(RecordedSchedule)
 KINDS: tuple[Kind, ...] = get_args(Kind)

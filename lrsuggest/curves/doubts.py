@@ -27,6 +27,7 @@ class Seen:
         held: how many of its weight layers (not norms or biases) do not train.
         layers: how many it has.
         continued: True where its training went on before; None where nothing tells.
+        schedule: what the schedule that is set for the training is called, None where none shows.
         outside: names of trainable weights that are in no group of the optimizer.
         beside: methods of training that no recorded task had, such as MixUp.
         loaded: the name that a transformers model was loaded by, None for any other.
@@ -43,6 +44,7 @@ class Seen:
     loaded: str | None = None
     idle: tuple[str, ...] = ()
     trainable: int = 0
+    schedule: str | None = None
 
     @property
     def holds_much(self) -> bool:
@@ -135,12 +137,30 @@ def _of_the_training(context: Context, seen: Seen) -> list[Said]:
                 n=len(seen.idle), trainable=seen.trainable, first=seen.idle[0]
             )
         )
-    if seen.continued:
+    if seen.continued if context.continued is None else context.continued:
         reasons.append(Reason.CONTINUED.said())
-    if context.schedule == "constant":
-        reasons.append(Reason.CONSTANT.said())
+    reasons += _of_the_schedule(context.schedule, seen.schedule)
     if seen.outside:
         reasons.append(Reason.IN_NO_GROUP.said(n=len(seen.outside), first=seen.outside[0]))
+    return reasons
+
+
+def _of_the_schedule(told: str | None, seen: str | None) -> list[Said]:
+    """Say what speaks against the rate for a schedule, told or seen.
+
+    Args:
+        told: a name of the vocabulary, by the caller or as it was seen.
+        seen: what the schedule that is set is called, whether recorded tasks had it or not.
+    """
+    reasons: list[Said] = []
+    if told is None and seen:
+        reasons.append(Reason.UNSEEN.said(what=f"the schedule {seen}"))
+    if told == "constant":
+        reasons.append(Reason.CONSTANT.said())
+    if told in ("linear", "cosine"):
+        reasons.append(Reason.FALLING.said(schedule=told))
+    if told and seen and told != seen:
+        reasons.append(Reason.OTHER_SCHEDULE.said(told=told, seen=seen))
     return reasons
 
 

@@ -48,7 +48,7 @@ def task(
     rates = [float(each) for each in row["hand_picked"].split()]
     for name, known in (
         ("optimizer", vocabulary.OPTIMIZERS), ("stage", vocabulary.STAGES),
-        ("schedule", vocabulary.SCHEDULES),
+        ("schedule", vocabulary.RECORDED_SCHEDULES),
     ):  # fmt: skip
         one_of(name, row[name], known, f"column {name}, {shown(row[name])}, is none of "
                + ", ".join(known))  # fmt: skip
@@ -67,7 +67,7 @@ def task(
         metrics=_metrics(runs),
         steps=int(row["steps"]),
         batch=int(row["batch"]),
-        schedule=cast(vocabulary.Schedule, row["schedule"]),
+        schedule=cast(vocabulary.RecordedSchedule, row["schedule"]),
         model=row["model"],
         kind=row["kind"],
         held_out=flag(row["held_out"]),

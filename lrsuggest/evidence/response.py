@@ -17,7 +17,7 @@ from lrsuggest.curves.columns import Floats
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.curves.heuristics.shapes import lowest
-from lrsuggest.vocabulary import Optimizer, Schedule, Stage
+from lrsuggest.vocabulary import Optimizer, RecordedSchedule, Stage
 
 DIVERGED = 1.5  # V(start) plus half the span
 FINE = 0.05  # the regret up to which a rate is called fine
@@ -253,7 +253,7 @@ class TaskEvidence:
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     steps: int | None = None
     batch: int | None = None
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     model: str = ""
     kind: str = ""
     held_out: bool = False

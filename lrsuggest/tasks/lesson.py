@@ -2,9 +2,9 @@
 
 import msgspec
 
-from lrsuggest.vocabulary import Optimizer, Precision, Schedule, Stage
+from lrsuggest.vocabulary import Optimizer, Precision, RecordedSchedule, Stage
 
-__all__ = ["WEIGHT_DECAY", "Leg", "Lesson", "LessonStage", "Precision", "Schedule", "Stage"]
+__all__ = ["WEIGHT_DECAY", "Leg", "Lesson", "LessonStage", "Precision", "RecordedSchedule", "Stage"]
 
 WEIGHT_DECAY = 0.01  # fastai's
 
@@ -32,7 +32,7 @@ class Leg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
     seed: int
     rates: tuple[float, ...]
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     weight_decay: float = WEIGHT_DECAY
     precision: Precision = "fp32"
 
@@ -86,7 +86,7 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     model: str | None = None
     optimizer: Optimizer | None = None
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     rates: tuple[float, ...] = ()
     seeds: int = 3
     chain_seeds: int = 3

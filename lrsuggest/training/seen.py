@@ -3,31 +3,37 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from lrsuggest.curves.doubts import Seen
+from lrsuggest.curves.heuristics.registry import Context
 from lrsuggest.errors import LrsuggestWarning, UserError, callers_line
-from lrsuggest.training.inspection.detection import outside
+from lrsuggest.training.inspection.layers import outside
+from lrsuggest.training.inspection.stages import loaded_from
 from lrsuggest.training.learner import Learner
-from lrsuggest.training.restore.attributes import attribute
 
 
-def seen(learner: Learner, told: str | None) -> Seen:
-    """Return what a learner shows of itself; warn of weights that its optimizer leaves out.
+def seen(learner: Learner, told: Context) -> tuple[Context, Seen]:
+    """Return what is known of a training, and what its learner shows; warn of weights left out.
+
+    What the caller says goes before what is seen.
 
     Args:
         learner: what is to be swept.
-        told: the optimizer's name as the caller gave it.
+        told: what the caller says.
+
+    Returns:
+        The context, told and seen, and what else is seen.
 
     Raises:
         UserError: the optimizer is seen to be another than told.
     """
     layers, kind = learner.layers, learner.optimizer_kind
-    if told and kind.name and "sgd" in (told, kind.name) and told != kind.name:
+    named = told.optimizer
+    if named and kind.name and "sgd" in (named, kind.name) and named != kind.name:
         raise UserError(
-            f"optimizer={told!r} was given, but the learner's is "
+            f"optimizer={named!r} was given, but the learner's is "
             f"{type(learner.optimizer).__name__} ({kind.name!r}): leave optimizer out"
         )
     left = outside(learner.model, (p for group in learner.grouped() for p in group))
@@ -38,23 +44,22 @@ def seen(learner: Learner, told: str | None) -> Seen:
             LrsuggestWarning,
             stacklevel=callers_line(),
         )
-    return Seen(
-        kind.unrecorded, layers.held, layers.all, learner.continued, tuple(left),
+    standing, schedule = learner.standing(told.continued), learner.scheduled
+    planned = schedule.to_come if schedule else None
+    context = replace(
+        told,
+        optimizer=named or kind.name,
+        stage=told.stage or standing.stage,
+        total_steps=told.total_steps or learner.total_steps or planned,
+        batch_size=told.batch_size or learner.batch_size,
+        schedule=told.schedule or (schedule.name if schedule else None),
+        continued=standing.continued if told.continued is None else told.continued,
+    )
+    return context, Seen(
+        kind.unrecorded, layers.held, layers.all, standing.continued, tuple(left),
         tuple(learner.beside), loaded_from(learner.model),
+        schedule=(schedule.name or schedule.called) if schedule else None,
     )  # fmt: skip
-
-
-def loaded_from(model: nn.Module) -> str | None:
-    """Return the name that a transformers model, or one within, was loaded by; None for none.
-
-    A model that was made anew from the configuration of another has its name too.
-    """
-    for module in model.modules():
-        config = vars(module).get("config")
-        for name in (vars(module).get("name_or_path"), attribute(config, "_name_or_path")):
-            if isinstance(name, str) and name:
-                return name
-    return None
 
 
 @contextmanager

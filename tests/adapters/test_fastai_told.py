@@ -93,18 +93,20 @@ def test_it_tells_the_stage(tmp_path, setup):
             return learner.detected_stage
 
     learn = make(tmp_path, **SETUPS[setup]())
-    assert stage() is None
+    assert stage() == "scratch"
     learn.freeze()
     assert stage() == "frozen"
     learn.fit(1)
     assert stage() == "frozen"
     learn.unfreeze()
-    # torch's keep no gradients to tell it by, but the norms have trained.
-    unfrozen = "unfrozen" if setup == "plain" else "finetune"
+    # torch's keep no gradients to tell it by; the norms and the head have trained, as from scratch.
+    unfrozen = "unfrozen" if setup == "plain" else None
     assert stage() == unfrozen
     assert suggest_lr(learn, sweep=RangeTest(num_iter=30)).stage == unfrozen
-    learn.fit(1)
-    assert stage() is None
+    told = suggest_lr(learn, sweep=RangeTest(num_iter=30), previous=1e-3)
+    assert told.stage == "unfrozen"
+    learn.fit(1)  # with an optimizer that began anew when all was unfrozen
+    assert stage() == (None if setup == "plain" else "finetune")
 
 
 @pytest.mark.parametrize(("settings", "size"), [({}, 16), (SETUPS["accumulate"](), 32)])
@@ -119,3 +121,26 @@ def test_it_tells_the_batch_size_and_what_is_planned(tmp_path, settings, size):
     learn.fit(2, cbs=asks)
     assert asks.done == (size, (80 - 10) // (size // 16))
     assert told(learn) == (size, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "name", "named"),
+    [
+        ("fit", (1,), "constant", None),
+        ("fit_one_cycle", (1,), "one_cycle", None),
+        ("fit_flat_cos", (1,), None, "ParamScheduler"),
+        ("fit_sgdr", (1, 1), "cosine", None),
+        ("fit_sgdr", (2, 1), None, "ParamScheduler"),
+    ],
+)
+def test_in_a_fit_it_tells_the_schedule(tmp_path, method, arguments, name, named):
+    learn = make(tmp_path)
+    with borrowed(learn) as learner:
+        assert learner.scheduled is None  # a fit is told its own
+    asks = Asks("before_batch", partial(suggest_lr, sweep=RangeTest(num_iter=30)), at=5)
+    getattr(learn, method)(*arguments, cbs=asks)
+    assert asks.done.schedule == name
+    assert asks.done.stage == "scratch"  # so few steps take no norm that far
+    said = [each for each in asks.done.reasons if "with the schedule" in each]
+    assert len(said) == (named is not None)
+    assert all(named in each for each in said)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from everything import changes, everything
-from lightning_pairs import MARKS, Asks, Module, make
+from lightning_pairs import MARKS, ONE_CYCLE, Asks, Module, make
 
 from lrsuggest import RangeTest, suggest_lr
 from lrsuggest.adapters.lightning.adapter import borrowed
@@ -65,7 +65,7 @@ def test_it_tells_the_stage(tmp_path):
         return suggest_lr(pair, sweep=RangeTest(num_iter=30)).stage
 
     pair = make(tmp_path)
-    assert stage(pair) is None
+    assert stage(pair) == "scratch"
     for parameter in pair[1].body.parameters():
         parameter.requires_grad_(False)
     assert stage(pair) == "frozen"
@@ -109,3 +109,66 @@ def test_in_the_middle_of_fit_it_tells_what_is_left(tmp_path):
     fitter, module = make(tmp_path, callbacks=[asks], accumulate_grad_batches=2, max_epochs=2)
     fitter.fit(module)
     assert asks.done == (64 - 5, 32)
+
+
+COSINE = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=64)
+
+
+def shown(pair, **settings):
+    return suggest_lr(pair, sweep=RangeTest(num_iter=30), **settings)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "name", "named"),
+    [
+        (None, "constant", None),
+        (ONE_CYCLE, "one_cycle", None),
+        (COSINE, "cosine", None),
+        (partial(torch.optim.lr_scheduler.StepLR, step_size=3), None, "StepLR"),
+    ],
+)
+def test_it_tells_the_schedule(tmp_path, schedule, name, named):
+    found = shown(make(tmp_path, Module(schedule=schedule), max_epochs=2))
+    assert found.schedule == name
+    said = [each for each in found.reasons if "with the schedule" in each]
+    assert len(said) == (named is not None)
+    assert all(f"the schedule {named}, so" in each for each in said)
+
+
+class ByEpoch(Module):
+    def configure_optimizers(self):
+        made = super().configure_optimizers()
+        made["lr_scheduler"]["interval"] = "epoch"
+        return made
+
+
+class Warms(Module):
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None):
+        optimizer.step(closure=optimizer_closure)
+
+
+def test_a_schedule_by_the_epoch_is_told_and_a_step_of_ones_own_is_not(tmp_path):
+    with borrowed(make(tmp_path, ByEpoch(schedule=COSINE))) as learner:
+        assert (learner.scheduled.name, learner.scheduled.to_come) == ("cosine", None)
+    with borrowed(make(tmp_path, ByEpoch(schedule=ONE_CYCLE))) as learner:  # it never gets far
+        assert (learner.scheduled.name, learner.scheduled.called[:10]) == (None, "OneCycleLR")
+    with borrowed(make(tmp_path, Warms())) as learner:
+        assert learner.scheduled is None
+
+
+def test_without_an_end_a_schedule_tells_the_planned_steps(tmp_path):
+    found = shown(make(tmp_path, Module(schedule=ONE_CYCLE), max_epochs=-1))
+    assert found.total_steps == 128
+
+
+def test_what_follows_a_fit_of_the_head_is_told(tmp_path):
+    fitter, module = make(tmp_path)
+    for weight in module.body[1].parameters():
+        torch.nn.init.uniform_(weight, 0.9, 1.1)  # as a short training leaves a norm
+    module.body.requires_grad_(False)
+    first = shown((fitter, module))
+    fitter.fit(module)
+    module.body.requires_grad_(True)
+    found = shown((fitter, module))
+    assert (found.stage, found.context.continued) == (None, True)  # or is it all from scratch?
+    assert shown((fitter, module), previous=first).stage == "unfrozen"

@@ -27,7 +27,7 @@ def test_it_tells_the_optimizer(tmp_path, settings, name):
 
 def test_it_tells_the_stage(tmp_path):
     trainer = make(tmp_path)
-    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage is None
+    assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage == "scratch"
     for parameter in trainer.model.bert.parameters():
         parameter.requires_grad_(False)
     assert suggest_lr(trainer, sweep=RangeTest(num_iter=12)).stage == "frozen"
@@ -86,3 +86,46 @@ def test_in_the_middle_of_training_it_tells_what_is_left(tmp_path):
     trainer = make(tmp_path, callbacks=[asks], max_steps=12)
     trainer.train()
     assert asks.answer == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant"),
+     ("constant_with_warmup", "constant"), ("polynomial", "linear"),
+     ("inverse_sqrt", None), ("cosine_with_restarts", None)],
+)  # fmt: skip
+def test_it_tells_the_schedule_before_and_between_trainings(tmp_path, kind, name):
+    trainer = make(tmp_path, lr_scheduler_type=kind, max_steps=2)
+    for _ in range(2):
+        with borrowed(trainer) as learner:
+            assert learner.scheduled.name == name
+        trainer.train()
+    found = suggest_lr(trainer, sweep=RangeTest(num_iter=12))
+    assert (f"the schedule {kind}, so" in str(found)) == (name is None)
+
+
+def test_a_scheduler_that_it_was_given_goes_before_its_arguments(tmp_path):
+    model = hf.classifier()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=12)
+    trainer = make(tmp_path, model=model, optimizers=(optimizer, scheduler))
+    for _ in range(2):
+        with borrowed(trainer) as learner:
+            assert learner.scheduled.name == "one_cycle"
+        if scheduler.last_epoch == 0:
+            trainer.train()
+
+
+class Schedules(hf.Trainer):
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        self.lr_scheduler = torch.optim.lr_scheduler.StepLR(optimizer or self.optimizer, 5)
+        return self.lr_scheduler
+
+
+def test_a_scheduler_of_ones_own_making_is_told_once_it_is_made(tmp_path):
+    asks = hf.Asks("on_step_end", lambda: suggest_lr(trainer, sweep=RangeTest(num_iter=12)), at=2)
+    trainer = make(tmp_path, kind=Schedules, callbacks=[asks], max_steps=3)
+    with borrowed(trainer) as learner:
+        assert learner.scheduled is None
+    trainer.train()
+    assert "No recorded task trained with the schedule StepLR, so" in str(asks.answer)

@@ -112,5 +112,5 @@ def test_suggest_lr_moves_the_rate_and_its_interval():
     assert "only the consensus takes the schedule into account" in str(read)
     assert "takes the schedule into account" not in str(constant)
     assert "takes the schedule into account" not in str(suggest_lr(curve, heuristic="min_10"))
-    with pytest.raises(ValueError, match="schedule 'cosine' is unknown; use one of one_cycle"):
-        suggest_lr(curve, schedule="cosine")
+    with pytest.raises(ValueError, match="schedule 'step' is unknown; use one of one_cycle"):
+        suggest_lr(curve, schedule="step")

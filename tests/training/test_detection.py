@@ -16,7 +16,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from lrsuggest import Learner, RangeTest, suggest_lr
 from lrsuggest.errors import LrsuggestWarning
 from lrsuggest.tasks.models.unet import UNet
-from lrsuggest.training.inspection.detection import Kind, kind_of, layers, outside
+from lrsuggest.training.inspection.layers import layers, outside
+from lrsuggest.training.inspection.optimizers import Kind, kind_of
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -307,7 +308,8 @@ def test_what_is_held_is_said():
     adapted.optimizer = ADAMW(adapted.model.parameters())
     found = suggest_lr(adapted, seed=0, sweep=RangeTest(num_iter=50))
     assert found.stage is None
-    assert "Why: 2 of 6 weight layers are held, though the stage is not frozen" in str(found)
+    assert "Why: No recorded task trained with LoRA, so" in str(found)
+    assert "2 of 6 weight layers are held, though the stage is not frozen" in str(found)
     assert not found.reliable
     assert "head trains" not in str(found)
 

@@ -9,9 +9,9 @@ from torch import nn
 from lrsuggest import UserError, lr_find, suggest_lr
 from lrsuggest.curves.curve import Curve
 from lrsuggest.testing import simulated
-from lrsuggest.training.inspection.detection import kind_of
 from lrsuggest.training.inspection.methods import beside
-from lrsuggest.training.seen import loaded_from
+from lrsuggest.training.inspection.optimizers import kind_of
+from lrsuggest.training.inspection.stages import loaded_from
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ from torchvision.ops import StochasticDepth
 from torchvision.transforms import v2
 
 from lrsuggest import Learner, suggest_lr
-from lrsuggest.training.inspection.detection import kind_of
+from lrsuggest.training.inspection.optimizers import kind_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIM = torch.optim

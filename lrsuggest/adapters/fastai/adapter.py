@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
 from lrsuggest.adapters.fastai.learner import FastaiLearner
 from lrsuggest.adapters.fastai.optimizer import kinds
@@ -15,6 +14,7 @@ from lrsuggest.adapters.fastai.private import FASTAI
 from lrsuggest.curves.arguments import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.inspection.checks import FROZEN, initialized
+from lrsuggest.training.inspection.history import with_gradients
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
 from lrsuggest.training.restore.kept import Kept
@@ -71,9 +71,10 @@ def borrowed(
     roots = [x.model]
     if "OptimWrapper" in kinds(x.opt_func):  # an instance: the optimizer that a first fit takes
         roots += [vars(x.opt_func), vars(x.opt_func.opt)]
-    unfrozen = _unfrozen(x.model)
+    graded = with_gradients(x.model)
     with Kept(*roots, model=x.model):
-        learner = FastaiLearner(x, batches, valid, unfrozen=unfrozen)
+        learner = FastaiLearner(x, batches, valid)
+        learner.graded = graded
         with Snapshot(learner):
             yield learner
 
@@ -130,13 +131,3 @@ def _refuse_maker(x: Any) -> None:
         raise UserError(
             f"loss_func is {shown(x.loss_func)}, not a loss: make one, {x.loss_func.__name__}()"
         )
-
-
-def _unfrozen(model: nn.Module) -> bool:
-    """Say whether the first weights train now and did not in the last fit.
-
-    fastai's optimizers keep gradients, as zeros: what was frozen never had any.
-    """
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    had = [p.grad is not None for p in weights]
-    return any(had) and not had[0] and weights[0].requires_grad

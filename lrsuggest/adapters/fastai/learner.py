@@ -23,14 +23,17 @@ from lrsuggest.adapters.fastai.callbacks import Watch, acts, being_called
 from lrsuggest.adapters.fastai.copies import twins
 from lrsuggest.adapters.fastai.optimizer import FastaiOptimizer, kind_of, kinds, pace_kept
 from lrsuggest.errors import UserError
-from lrsuggest.training.inspection.detection import Kind
+from lrsuggest.training.inspection import history, schedules
 from lrsuggest.training.inspection.methods import mixes
 from lrsuggest.training.inspection.misfits import scalar
+from lrsuggest.training.inspection.optimizers import Kind
+from lrsuggest.training.inspection.schedules import Scheduled
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
-from lrsuggest.vocabulary import Precision, Stage
+from lrsuggest.vocabulary import Precision
 
 _OF_THE_BATCH = ("xb", "yb", "pred", "loss", "loss_grad")
+_RATE_SETTERS = {"ReduceLROnPlateau"}
 _FRUITLESS = 1000  # batches without an optimizer step before something must be wrong
 
 
@@ -41,7 +44,6 @@ class FastaiLearner(Learner):
         x: a fastai Learner.
         batches: what to train on instead of `x.dls.train`.
         valid: what to validate on instead of `x.dls.valid`.
-        unfrozen: whether the model was partly frozen until now.
 
     Raises:
         UserError: a value cannot be used.
@@ -55,8 +57,6 @@ class FastaiLearner(Learner):
         x: Any,
         batches: Iterable[Any] | None = None,
         valid: Iterable[Any] | None = None,
-        *,
-        unfrozen: bool = False,
     ) -> None:
         loaders = x.dls.loaders
         if valid is None and len(loaders) > 1 and len(loaders[1]):
@@ -64,8 +64,9 @@ class FastaiLearner(Learner):
         train = loaders[0] if batches is None else batches
         asking = being_called(x.cbs)
         self._x = x
-        self._unfrozen = unfrozen
-        self._under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
+        self._in_fit = bool(asking)
+        # Plain SGD has no state by which to tell.
+        self.went_on = self.under_way = bool(asking) and getattr(x, "train_iter", 0) > 0
         self._acting = [each for each in x.cbs if id(each) not in asking and acts(each)]
         self._fit: Any = None
         self._watch = Watch()
@@ -126,16 +127,33 @@ class FastaiLearner(Learner):
         mixing = (name for each in self._acting for name in mixes(each))
         return sorted({*super().beside, *mixing})
 
-    @property
-    def detected_stage(self) -> Stage | None:
-        """As `Learner.detected_stage`; "unfrozen" where the first weights train anew."""
-        found = super().detected_stage
-        return "unfrozen" if self._unfrozen and found != "frozen" else found
+    def reach(self) -> float:
+        """As `Learner.reach`; fastai's own Adam is told its rates by the fit under way."""
+        if isinstance(self.optimizer, torch.optim.Optimizer):
+            return super().reach()
+        if not self._in_fit or self.optimizer_name == "sgd":
+            return math.inf
+        rates = [float(hypers["lr"]) for hypers in self._opt.hypers]
+        for each in self._x.cbs:
+            if "ParamScheduler" in kinds(each) and "lr" in each.scheds:
+                rates.append(schedules.highest(each.scheds["lr"]))
+        return history.reach(self.optimizer, rates)
 
     @property
-    def continued(self) -> bool | None:
-        """As `Learner.continued`; plain SGD has no state, but a fit that is under way tells."""
-        return super().continued or self._under_way or None
+    def scheduled(self) -> Scheduled | None:
+        """The schedule of the fit under way; None between fits, for a fit is told its own."""
+        of_rates = [
+            each.scheds["lr"]
+            for each in self._x.cbs
+            if "ParamScheduler" in kinds(each) and "lr" in each.scheds
+        ]
+        others = {name for each in self._x.cbs for name in kinds(each)} & _RATE_SETTERS
+        if others or len(of_rates) > 1:
+            return Scheduled(None, " and ".join(sorted(others)) or "ParamScheduler")
+        if of_rates:
+            name = schedules.by_shape(of_rates[0])
+            return Scheduled(name, name or "ParamScheduler")
+        return Scheduled("constant", "constant") if self._in_fit else None
 
     def grouped(self) -> list[list[Tensor]]:
         """Return the weights of each layer group."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lrsuggest.training.inspection.detection import Kind, odd
+from lrsuggest.training.inspection.optimizers import Kind, odd
 from lrsuggest.vocabulary import Optimizer
 
 

@@ -14,6 +14,7 @@ from lrsuggest.adapters.lightning.fitter import Fitter, package
 from lrsuggest.errors import UserError
 from lrsuggest.training.inspection.checks import batches as checked_batches
 from lrsuggest.training.inspection.checks import initialized
+from lrsuggest.training.inspection.history import with_gradients
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.snapshot import Snapshot
 
@@ -49,10 +50,12 @@ def borrowed(x: object, *, batches: Any = None, valid: Any = None) -> Iterator[L
         collection = isinstance(given, Mapping) or hasattr(given, "flattened")
         if not (given is None or collection or package(given, "LightningDataModule")):
             checked_batches(name, given)
+    graded = with_gradients(found.module)
     with found.kept(batches, valid):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to say of the set-up, fit says
             learner = found.learner(batches, valid)
+        learner.graded = graded
         with Snapshot(learner):
             yield learner
 

@@ -182,7 +182,7 @@ class Fitter:
         learner = LightningLearner(
             trainer, module, train,
             Batches(trainer, module, held_out, limit) if held_out is not None and limit else None,
-            planned_steps(trainer, epochs, train.length, trainer.global_step if live else 0),
+            planned_steps(trainer, epochs, train.length, trainer.global_step if live else 0), live,
         )  # fmt: skip
         learner.also, learner.closed = (trainer,), self._bystanders()
         learner.callbacks = self.callbacks

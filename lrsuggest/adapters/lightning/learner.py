@@ -5,13 +5,16 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from lrsuggest.errors import UserError
+from lrsuggest.training.inspection import schedules
 from lrsuggest.training.inspection.methods import mixes, passed_over
 from lrsuggest.training.inspection.misfits import scalar
+from lrsuggest.training.inspection.schedules import Scheduled
 from lrsuggest.training.learner import Learner
 from lrsuggest.vocabulary import Precision
 
@@ -108,6 +111,7 @@ class LightningLearner(Learner):
         batches: Batches,
         valid: Batches | None,
         total_steps: int | None,
+        live: bool,
     ) -> None:
         (optimizer,) = trainer.optimizers
         every, size = trainer.accumulate_grad_batches, batches.batch_size
@@ -118,6 +122,7 @@ class LightningLearner(Learner):
             batch_size=size and size * every,
         )  # fmt: skip
         self._trainer = trainer
+        self._live = live
         self.callbacks: tuple[Any, ...] = ()  # those of a training, which a sweep leaves out
         self._says_index = _takes_two(module.training_step)
 
@@ -125,18 +130,48 @@ class LightningLearner(Learner):
     def beside(self) -> list[str]:
         """As `Learner.beside`; what Lightning does in a step and a sweep does not is named too."""
         module: Any = type(self.model)
-        library: Any = next(k for k in reversed(module.__mro__) if k.__name__ == "LightningModule")
+        library = _library(module)
         found = {*super().beside, *(name for each in self.callbacks for name in mixes(each))}
         found |= {*passed_over(self.callbacks, _HOOKS, library.__module__.partition(".")[0])}
         found |= {type(each).__name__ for each in self.callbacks} & _CALLBACKS
-        if module.optimizer_step is not library.optimizer_step:
+        if _overridden(module, "optimizer_step"):
             found.add("an optimizer_step of the module's own, which a sweep leaves out")
         return sorted(found)
 
     @property
-    def continued(self) -> bool | None:
-        """As `Learner.continued`; steps that the trainer has made tell too."""
-        return super().continued or self._trainer.global_step > 0 or None
+    def went_on(self) -> bool:  # type: ignore[override]
+        """Whether the trainer has made steps."""
+        return bool(self._trainer.global_step > 0)
+
+    @property
+    def under_way(self) -> bool:  # type: ignore[override]
+        """Whether it is in the middle of them, with the optimizer that made them."""
+        return self.went_on and self._live
+
+    @property
+    def scheduled(self) -> Scheduled | None:
+        """The schedule that configure_optimizers returned; without one the rate stays."""
+        module: Any = type(self.model)
+        if _overridden(module, "optimizer_step") or _overridden(module, "lr_scheduler_step"):
+            return None  # which may set the rate itself
+        configs = self._trainer.lr_scheduler_configs
+        if not configs:
+            return Scheduled("constant", "constant")
+        if len(configs) > 1:
+            return Scheduled(None, "several schedulers")
+        (config,) = configs
+        found = schedules.of(config.scheduler)
+        if config.frequency != 1:
+            found = replace(found, steps=None)
+        each = config.interval
+        if found.name == "one_cycle" and each == "epoch" and self._shorter_than(found.steps):
+            return Scheduled(None, "OneCycleLR, a step of it an epoch")
+        return replace(found, each=each)
+
+    def _shorter_than(self, steps: int | None) -> bool:
+        """Whether a training of this trainer's has fewer epochs than a schedule has steps."""
+        epochs = self._trainer.max_epochs
+        return steps is not None and (epochs is None or 0 <= epochs < steps)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = self._trainer.precision_plugin.forward_context()
@@ -244,6 +279,16 @@ def planned_steps(trainer: Any, epochs: int | None, batches: float, done: int) -
     if epochs is not None and epochs > 0 and math.isfinite(batches):
         steps = min(steps, epochs * math.ceil(batches / trainer.accumulate_grad_batches))
     return max(1, int(steps) - done) if math.isfinite(steps) else None
+
+
+def _library(module: Any) -> Any:
+    """Return Lightning's own class below a module's."""
+    return next(k for k in reversed(module.__mro__) if k.__name__ == "LightningModule")
+
+
+def _overridden(module: Any, method: str) -> bool:
+    """Whether a module's class has a method of its own in place of Lightning's."""
+    return getattr(module, method) is not getattr(_library(module), method)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

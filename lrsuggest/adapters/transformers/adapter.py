@@ -24,6 +24,7 @@ from lrsuggest.curves.arguments import shown
 from lrsuggest.errors import UserError
 from lrsuggest.training.inspection.checks import batches as checked_batches
 from lrsuggest.training.inspection.checks import initialized
+from lrsuggest.training.inspection.history import with_gradients
 from lrsuggest.training.inspection.misfits import scalar
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.one_cycle import group_rates
@@ -74,12 +75,13 @@ def borrowed(
     callback = import_module("transformers").TrainerCallback
     sets = (trainer.train_dataset, trainer.eval_dataset)
     left_out = tuple(trainer.callback_handler.callbacks)
+    graded = with_gradients(trainer.model)
     with Kept(trainer, model=trainer.model, closed=(callback,), data=sets):
         _silence(trainer)
         trainer.compute_loss = _looked_at(trainer.compute_loss)
         given = () if batches is None else batches
         learner = TrainersLearner(trainer, _optimizer(trainer), given, valid)
-        learner.callbacks = left_out
+        learner.callbacks, learner.graded = left_out, graded
         with Snapshot(learner):
             _prepare(trainer)
             if learner.scaler.is_enabled():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lrsuggest.training.batch import to_device
+from lrsuggest.training.inspection import schedules
 from lrsuggest.training.inspection.methods import mixes, passed_over
 from lrsuggest.training.learner import Learner
 from lrsuggest.training.restore.object_graph import walk
@@ -110,9 +111,28 @@ class TrainersLearner(Learner):
         return sorted({*super().beside, *mixing, *left_out})
 
     @property
-    def continued(self) -> bool | None:
-        """As `Learner.continued`; steps that the Trainer has made tell too."""
-        return super().continued or self.trainer.state.global_step > 0 or None
+    def went_on(self) -> bool:  # type: ignore[override]
+        """Whether the Trainer has made steps."""
+        return bool(self.trainer.state.global_step > 0)
+
+    @property
+    def under_way(self) -> bool:  # type: ignore[override]
+        """Whether it is in the middle of them."""
+        return self.went_on and bool(self.trainer.is_in_train)
+
+    @property
+    def scheduled(self) -> schedules.Scheduled | None:
+        """The schedule of a scheduler that the Trainer was given, else of its arguments."""
+        trainer = self.trainer
+        theirs = import_module("transformers").Trainer
+        made = type(trainer).create_scheduler is theirs.create_scheduler
+        if trainer.lr_scheduler is not None and not (made and trainer._created_lr_scheduler):
+            return schedules.of(trainer.lr_scheduler)
+        if not made:
+            return None
+        kind, given = trainer.args.lr_scheduler_type, trainer.args.lr_scheduler_kwargs
+        settings = given if isinstance(given, dict) else {}
+        return schedules.by_name(str(getattr(kind, "value", kind)), settings)
 
     def endless(self) -> Iterator[Any]:
         """As `Learner.endless`, from the same epoch at every call."""

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from lrsuggest.tasks.lesson import WEIGHT_DECAY, Leg
-from lrsuggest.vocabulary import Precision, Schedule, Stage
+from lrsuggest.vocabulary import Precision, RecordedSchedule, Stage
 
 # Raised whenever the same job would give other numbers: old records are then measured anew.
 PROTOCOL = 3
@@ -59,7 +59,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     rates: tuple[float, ...]
     before: tuple[Leg, ...] | None = None
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     looks: int = 1
     precision: Precision = "fp32"
     device: str = "cpu"

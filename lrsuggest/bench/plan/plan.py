@@ -14,7 +14,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.files import atomic
 from lrsuggest.tasks.data.catalog import Dataset
 from lrsuggest.tasks.lesson import LessonStage
-from lrsuggest.vocabulary import Precision, Schedule, Stage
+from lrsuggest.vocabulary import Precision, RecordedSchedule, Stage
 
 Pilot = Literal["hand-picked", "suggested"]
 
@@ -44,7 +44,7 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...]
     prepared: str
     sweep: Sweep
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     held_out: bool = False
     refine: Refine | None = None
     slices: tuple[float, ...] = ()
@@ -105,7 +105,7 @@ class PlannedLesson(msgspec.Struct, frozen=True, kw_only=True):
     hand_picked: tuple[NamedRates, ...]
     chains: tuple[Chain, ...]
     sweep: Sweep
-    schedule: Schedule
+    schedule: RecordedSchedule
     device: str
     margin: float
     test: str = ""

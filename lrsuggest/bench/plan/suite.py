@@ -11,7 +11,7 @@ from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.catalog import Dataset, dataset, home, read_toml
 from lrsuggest.tasks.lesson import Lesson
 from lrsuggest.tasks.models.registry import pretrained
-from lrsuggest.vocabulary import Optimizer, Schedule, Stage
+from lrsuggest.vocabulary import Optimizer, RecordedSchedule, Stage
 
 
 class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +58,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: int = 2
     model: str | None = None
     optimizer: Optimizer | None = None
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     before: tuple[int, float] | None = None
     slices: tuple[float, ...] = ()
     refine_seeds: int | None = None

@@ -74,6 +74,13 @@ class Reason(StrEnum):
         "The rate is for a constant schedule: its step down was tried only on the few tasks that "
         "it was found on."
     )
+    FALLING = (
+        "No recorded task had a {schedule} schedule: the rate is the maximum of a one-cycle, which "
+        "is the nearest that was measured."
+    )
+    OTHER_SCHEDULE = (
+        "The rate is for the schedule that was named, {told}, but the one that is set is {seen}."
+    )
     IN_NO_GROUP = (
         "Trainable weights are in no group of the optimizer ({n}, {first} first): add them, or "
         "hold them with requires_grad_(False)."

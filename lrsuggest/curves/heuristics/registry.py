@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from lrsuggest.curves.arguments import number, one_of, shown, whole
+from lrsuggest.curves.arguments import number, one_of, shown, truth, whole
 from lrsuggest.curves.curve import Curve
 from lrsuggest.curves.heuristics.reasons import Reason
+from lrsuggest.curves.number import NoNumber
 from lrsuggest.deprecated import CONTEXT, current, renamed_fields
 from lrsuggest.errors import LrsuggestWarning, UserError
 from lrsuggest.vocabulary import OPTIMIZERS, SCHEDULES, STAGES, Optimizer, Schedule, Stage
@@ -36,10 +37,15 @@ class Context:
             all trainable from the start) or "scratch".
         total_steps: optimizer steps planned for the training run.
         batch_size: examples per optimizer step.
-        schedule: "one_cycle" or "constant".
+        schedule: "one_cycle", "linear", "cosine" (both read as one-cycle, with a doubt) or
+            "constant".
+        continued: whether this training went on before.
+        previous: rate of the stage before; a suggestion is taken by its rate, or its fallback, and
+            says that this training went on before even where it has neither.
 
     Raises:
-        UserError: a name is unknown or a count is not positive.
+        UserError: a name is unknown, a count or a rate is not positive, or what is said of the
+            training before contradicts itself.
     """
 
     optimizer: Optimizer | None = None
@@ -47,6 +53,8 @@ class Context:
     total_steps: int | None = None
     batch_size: int | None = None
     schedule: Schedule | None = None
+    continued: bool | None = None
+    previous: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -59,6 +67,24 @@ class Context:
         for name, count in (("total_steps", self.total_steps), ("batch_size", self.batch_size)):
             if count is not None:
                 whole(name, count, 1, or_none=True)
+        if self.continued is not None:
+            truth("continued", self.continued)
+            object.__setattr__(self, "continued", bool(self.continued))
+        if self.previous is not None:
+            self._take_previous(self.previous)
+
+    def _take_previous(self, given: Any) -> None:
+        """Keep the rate of what was given for the stage before."""
+        none = isinstance(given, NoNumber)
+        wanted = "a suggestion or a positive rate, or None"
+        rate = None if none else number("previous", given, wanted)
+        if self.continued is False:
+            raise UserError(
+                "previous= tells of the stage before, and continued=False that there was none: "
+                "leave one of them out"
+            )
+        object.__setattr__(self, "previous", rate)
+        object.__setattr__(self, "continued", True)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a copy's or a pickle's, by the names of earlier versions too."""

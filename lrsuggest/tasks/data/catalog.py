@@ -17,7 +17,7 @@ from lrsuggest.errors import UserError
 from lrsuggest.files import atomic
 from lrsuggest.resources import shipped
 from lrsuggest.tasks.data.walk import below
-from lrsuggest.vocabulary import Kind, Optimizer, Schedule
+from lrsuggest.vocabulary import Kind, Optimizer, RecordedSchedule
 
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 _DIGEST = re.compile("[0-9a-f]{16}")
@@ -61,7 +61,7 @@ class CourseStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: tuple[int, ...] = ()
     batch: int | None = None
     epochs: int | None = None
-    schedule: Schedule = "one_cycle"
+    schedule: RecordedSchedule = "one_cycle"
     weight_decay: float | None = None
     precision: Literal["fp32", "fp16"] = "fp32"
     hand_picked: tuple[HandPicked, ...] = ()

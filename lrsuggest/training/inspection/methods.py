@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lrsuggest.training.inspection.bytecode import code_of, names_in
-from lrsuggest.training.inspection.detection import positive
+from lrsuggest.training.inspection.history import positive
 from lrsuggest.training.restore.attributes import own
 from lrsuggest.training.restore.object_graph import walk
 

@@ -1,15 +1,11 @@
-"""What a learner shows of itself: its optimizer's kind, what is held, whether it has trained."""
+"""What an optimizer is, by its class and settings, within whatever wraps it."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from lrsuggest.training.inspection.bytecode import code_of, names_in, plain, sets_rate, steps_of
 from lrsuggest.training.restore.attributes import attribute, own
@@ -36,9 +32,6 @@ _ODD_FLAGS = {
     "maximize": "maximize", "caution": "caution",
     "corrected_weight_decay": "corrected weight decay",
 }  # fmt: skip
-_COUNTS = ("step", "steps", "k", "t")
-# Trained along a body, by name, wherever they are.
-_BESIDE = ("lora", "adapter", "prompt", "prefix")
 
 
 @dataclass(frozen=True)
@@ -182,93 +175,3 @@ def _code_writes(value: Any) -> bool:
     return any(map(_WRITES.fullmatch, names_in(code))) or any(
         step.opname == "STORE_ATTR" and step.argval in ("grad", "data") for step in steps_of(code)
     )
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Which weight layers train: matrices and kernels, not norms and biases.
-
-    Attributes:
-        held: how many do not.
-        all: how many there are.
-        head_only: whether all but the last ones are held, so that a head trains on a body.
-    """
-
-    held: int
-    all: int
-    head_only: bool
-
-
-def layers(model: nn.Module, trained: Iterable[Tensor]) -> Layers:
-    """Tell the weight layers that train from those that are held, in the order of the model's.
-
-    A layer trains if it requires a gradient and is among the trained. A head alone trains where
-    the last ones do and at least as many before them are held, word vectors not counted among
-    those. Adapters and prompts beside a body are no head, wherever they stand.
-
-    Args:
-        model: the model.
-        trained: weights that the optimizer moves.
-    """
-    moved = {id(each) for each in trained}
-    norms, words = set(), set()
-    for module in model.modules():
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-            words |= {id(p) for p in module.parameters()}
-        elif (
-            "norm" in type(module).__name__.lower() and "Parametrized" not in type(module).__name__
-        ):
-            norms |= {id(p) for p in module.parameters(recurse=False)}
-    weights = [
-        (name, p)
-        for name, p in model.named_parameters()
-        if id(p) not in norms and (name.endswith("weight") if is_lazy(p) else p.ndim > 1)
-    ]
-    trains = [p.requires_grad and id(p) in moved for _, p in weights]
-    held = trains.count(False)
-    beside = any(
-        part in name.lower()
-        for (name, _), each in zip(weights, trains, strict=True)
-        if each
-        for part in _BESIDE
-    ) or any(hasattr(module, "peft_config") for module in model.modules())
-    body = [not each and id(p) not in words for (_, p), each in zip(weights, trains, strict=True)]
-    last = trains == sorted(trains)
-    head_only = last and 0 < held < len(trains) and any(body) and 2 * held >= len(trains)
-    return Layers(held, len(trains), head_only and not beside)
-
-
-def continued(optimizer: Any) -> bool | None:
-    """Return True where an optimizer has made steps, None where it does not tell."""
-    if own(optimizer).get("_opt_called"):  # torch's own mark, under a schedule
-        return True
-    for group in optimizer.param_groups:
-        if any(name in group and positive(group[name]) for name in _COUNTS):
-            return True
-    for state in optimizer.state.values():
-        if not isinstance(state, dict):
-            continue
-        counts = [state[name] for name in _COUNTS if name in state]
-        if any(map(positive, counts)):
-            return True
-        if not counts and any(
-            isinstance(value, Tensor) and bool(torch.count_nonzero(value))
-            for value in state.values()
-        ):
-            return True
-    return None
-
-
-def positive(value: Any) -> bool:
-    """Whether something is a number above zero, or holds one: shares may be listed by layer."""
-    if isinstance(value, Tensor):
-        return not value.is_meta and value.dtype != torch.bool and bool((value > 0).any())
-    if isinstance(value, list | tuple):
-        return any(map(positive, value))
-    return isinstance(value, int | float | np.number) and float(value) > 0
-
-
-def outside(model: nn.Module, grouped: Iterable[Tensor]) -> list[str]:
-    """Return the names of trainable weights that are in no group of the optimizer."""
-    inside = {id(each) for each in grouped}
-    return [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in inside]
