@@ -14,25 +14,16 @@ from lrsuggest.errors import LrsuggestWarning, UserError, callers_line
 from lrsuggest.training import evaluation
 from lrsuggest.training.batch import same_device, state_to, to_device
 from lrsuggest.training.evaluation import Metric
-from lrsuggest.training.inspection import (
-    checks,
-    history,
-    methods,
-    misfits,
-    optimizers,
-    schedules,
-    stages,
-)
-from lrsuggest.training.inspection.layers import Layers, adapters, layers
-from lrsuggest.training.inspection.marks import look
+from lrsuggest.training.inspection import checks, misfits
+from lrsuggest.training.inspection.shown import Shown
 from lrsuggest.training.replay import Replay
-from lrsuggest.vocabulary import Optimizer, Precision, Stage
+from lrsuggest.vocabulary import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @renamed_fields(LEARNER)
-class Learner:
+class Learner(Shown):
     """A model, its loss, its data and its optimizer.
 
     Args:
@@ -60,18 +51,6 @@ class Learner:
     """
 
     enables_grad = False  # whether `training()` turns gradients on by itself
-    went_on = False  # whether a framework has counted steps of this training
-    under_way = False  # whether it is in the middle of it, after its first step
-
-    # The ids of the weights that had gradients before a framework's objects were lent.
-    graded: frozenset[int] | None = None
-
-    # What a `Snapshot` is to know of a framework's objects behind a subclass: what else takes
-    # part, where examples lie, and whose classes it does not enter.
-    also: tuple[object, ...] = ()
-    data: tuple[object, ...] = ()
-    closed: tuple[type, ...] = ()
-
     replay: Replay | None = None  # looks on while a sweep steps
     # Whether something may change gradients between the backward pass and the step.
     edits_gradients = False
@@ -130,86 +109,9 @@ class Learner:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
     @property
-    def optimizer_kind(self) -> optimizers.Kind:
-        """What the optimizer is."""
-        return optimizers.kind_of(self.optimizer)
-
-    @property
-    def optimizer_name(self) -> Optimizer | None:
-        """One of "adamw", "adam", "sgd", or None for any other."""
-        return self.optimizer_kind.name
-
-    @property
-    def layers(self) -> Layers:
-        """Which weight layers train; those of a group whose rate is zero are held."""
-        pairs = zip(self.grouped(), self.group_ratios(), strict=True)
-        return layers(self.model, (p for group, r in pairs if r > 0 for p in group))
-
-    def standing(self, told: bool | None = None) -> stages.Standing:
-        """Return what is seen of the stage, and of whether the training went on before.
-
-        Args:
-            told: whether it did, as somebody who knows says; None for nobody.
-        """
-        graded = history.with_gradients(self.model) if self.graded is None else self.graded
-        marks = look(self.model, (p for group in self.grouped() for p in group))
-        return stages.standing(
-            self.model, self.optimizer, self.layers, marks, told,
-            went_on=self.went_on, under_way=self.under_way, graded=graded, reach=self.reach(),
-        )  # fmt: skip
-
-    def reach(self) -> float:
-        """Return how far the steps made can have taken two equal weights apart; inf: not known."""
-        return history.reach(self.optimizer)
-
-    @property
-    def detected_stage(self) -> Stage | None:
-        """Return what is seen of the stage.
-
-        "frozen" where all but the last weight layers are held; "scratch" where every norm is as it
-        was made; where nearly all train (no adapters beside held ones) that were trained before,
-        "finetune", or "unfrozen" if the last layers were trained before too; else None.
-        """
-        return self.standing().stage
-
-    @property
-    def continued(self) -> bool | None:
-        """Return True where this training went on before, None where nothing tells."""
-        return self.standing().continued
-
-    @property
-    def scheduled(self) -> schedules.Scheduled | None:
-        """The schedule of the rate that is set, None where none shows."""
-        return schedules.attached(self.optimizer)
-
-    @property
-    def beside(self) -> list[str]:
-        """Methods of training that no recorded task had: MixUp, stochastic depth, LoRA."""
-        roots = (self.loss_fn, self.forward, *self.also)
-        data = (self.batches, *self.data)
-        found = methods.beside(self.model, *roots, data=data, closed=self.closed)
-        return sorted({*found, *filter(None, [adapters(self.model)])})
-
-    def grouped(self) -> list[list[Tensor]]:
-        """Return the weights of each of the optimizer's groups."""
-        return [list(group["params"]) for group in self.optimizer.param_groups]
-
-    @property
     def lr(self) -> float:
         """The largest rate of any parameter group."""
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
-
-    def group_ratios(self) -> list[float]:
-        """Return each group's rate over the largest, in the optimizer's order.
-
-        Where a schedule begins at zero, the rates it warms up to tell.
-        """
-        groups = self.optimizer.param_groups
-        rates = [float(group["lr"]) for group in groups]
-        if not any(rates):
-            rates = [float(group.get("initial_lr", 0.0)) for group in groups]
-        top = max(rates)
-        return [rate / top for rate in rates] if top > 0 else [1.0] * len(rates)
 
     def set_lr(self, rates: Iterable[float]) -> None:
         """Set each group's rate, in the optimizer's order.
