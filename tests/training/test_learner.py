@@ -143,7 +143,7 @@ def test_groups_keep_their_ratios():
 def test_names_are_told():
     learner = make_learner()
     assert learner.optimizer_name == "adamw"
-    assert learner.detected_stage is None
+    assert learner.detected_stage == "scratch"
     learner.model[0].weight.requires_grad_(False)  # as fastai freezes: norms go on training
     assert learner.detected_stage == "frozen"
     odd = make_learner(optimizer=lambda m: torch.optim.RMSprop(m.parameters()))
