@@ -96,7 +96,7 @@ def lightnings(folder):
         default_root_dir=folder, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    return suggest_lr((trainer, Module()), batches=batches())
+    return suggest_lr((trainer, Module()), batches=batches(), schedule="one_cycle")
 
 
 def transformers(folder):

@@ -185,7 +185,7 @@ def test_lightning_stops_where_the_data_run_out_and_suggests_all_the_same(tmp_pa
     assert theirs.suggestion() < 1e-5
     pair = lightning_trainer(tmp_path, max_epochs=3), digits()
     ours = suggest_lr(pair, batches=loader(160))
-    assert len(ours.curve) == 50  # blown up at 10; the training itself has 30 steps
+    assert len(ours.curve) == 100  # blown up at 10; the training itself has 30 steps
     assert ours.lr > 1e-3
 
 

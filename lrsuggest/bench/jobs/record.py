@@ -10,7 +10,7 @@ from lrsuggest.curves.columns import Ended
 from lrsuggest.curves.curve import Curve
 
 
-class RecordedCurve(msgspec.Struct, frozen=True):
+class RecordedCurve(msgspec.Struct, frozen=True, omit_defaults=True):
     """A curve as it stands in a record; what is not finite is null."""
 
     lr: list[float]
