@@ -89,7 +89,8 @@ def judged(
     tasks: Sequence[TaskEvidence], fits: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> pd.DataFrame:
     """Return a row per task and contestant, means over its range tests."""
-    readers = {name: reader(folds, folds[ALL]) for name, folds in fits.items()}
+    forms = {form.name: form for form in FORMS}
+    readers = {name: reader(forms[name], folds, folds[ALL]) for name, folds in fits.items()}
     table = contest(tasks, {**readers, UNSEEN: fold_reader(read_folds())})
     table = table[table.contestant.isin([*readers, UNSEEN, *_PEERS])].copy()
     table["points"] = points(tasks, table)

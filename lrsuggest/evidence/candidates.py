@@ -32,10 +32,11 @@ _START = {
     "descended": 0.0, "rising": -1.0, "blow_up": -1.4, "clarity": 0.5, "trust_rising": 1.0,
     "trust_blow_up": 1.0, "prior_adam": -2.0, "prior_sgd": -1.0, "trust_prior": 0.2, "caution": 0.0,
     "steps_adam": -0.25, "steps_sgd": -0.25, "frozen": 0.0, "pretrained": 0.0,
-    "gain_scratch": -0.5, "gain_frozen": -0.4, "gain_pretrained": 0.3,
+    "gain_scratch": -1.1, "gain_frozen": -0.75, "gain_pretrained": 0.0,
     "trust_gain_scratch": 0.5, "trust_gain_frozen": 1.0, "trust_gain_pretrained": 2.0,
     "reach": 0.0,
 }  # fmt: skip
+_AT_HALF = {"gain_scratch": -0.5, "gain_frozen": -0.4, "gain_pretrained": 0.3}
 _SCALE = {
     "steps_adam": 0.3, "steps_sgd": 0.3, "frozen": 0.3, "pretrained": 0.3, "reach": 0.3,
     "trust_gain_frozen": 1.0, "trust_gain_pretrained": 1.0,
@@ -51,16 +52,18 @@ class Form:
         said: what it is, in a sentence.
         free: names of the constants that are fitted; all others stand as they start.
         start: start values other than the common ones.
+        share: the gain that has a vote, "half" or "quarter".
     """
 
     name: str
     said: str
     free: tuple[str, ...]
     start: Constants
+    share: str = "quarter"
 
     def constants(self, moved: Picks) -> dict[str, float]:
         """Return the constants, those that are free having moved by so many scales."""
-        found = {**_START, **self.start}
+        found = {**_START, **(_AT_HALF if self.share == "half" else {}), **self.start}
         for name, by in zip(self.free, moved, strict=True):
             found[name] += float(by) * _SCALE.get(name, 0.5)
         return found
@@ -83,12 +86,37 @@ FORMS = (
          (*_VOTES, *_STEPS), _NO_GAIN),
     Form("heavy", "the same, the usual rate weighing as much as a landmark",
          (*_VOTES, *_STEPS), {**_NO_GAIN, "trust_prior": 1.0}),
-    Form("gain", "a vote where the gain is a half, at a distance by what trains",
-         (*_VOTES, *_STEPS, *_GAIN), {}),
-    Form("gain and reach", "the same, moved by the weights' size over a step's",
-         (*_VOTES, *_STEPS, *_GAIN, "reach"), {}),
-    Form("gain, heavy", "a vote from the gain, and a heavy usual rate",
-         (*_VOTES, *_STEPS, *_GAIN), {"trust_prior": 1.0}),
+    Form(
+        "gain",
+        "a vote where the gain is a quarter, at a distance by what trains; none of the corrections",
+        (*_VOTES, *_STEPS, *_GAIN),
+        {},
+    ),
+    Form(
+        "gain at a half",
+        "the same where the gain is a half",
+        (*_VOTES, *_STEPS, *_GAIN),
+        {},
+        "half",
+    ),
+    Form(
+        "gain and reach",
+        "gain, moved by the weights' size over a step's",
+        (*_VOTES, *_STEPS, *_GAIN, "reach"),
+        {},
+    ),
+    Form(
+        "gain, heavy",
+        "gain, the usual rate weighing as much as a landmark",
+        (*_VOTES, *_STEPS, *_GAIN),
+        {"trust_prior": 1.0},
+    ),
+    Form(
+        "gain, few",
+        "gain, the landmarks' distances and trusts standing as they start",
+        ("prior_adam", "prior_sgd", *_STEPS, *_GAIN),
+        {},
+    ),
     Form("no sweep", "the usual rate by optimizer, stage and length: no curve is read",
          ("prior_adam", "prior_sgd", *_STEPS, "frozen", "pretrained"),
          {**_NO_GAIN, "trust_prior": 1e9}),
@@ -104,12 +132,14 @@ def tell(curve: Curve, context: Context) -> dict[str, float] | Abstention:
     return {
         **known(found, context),
         "half": np.nan if seen is None else seen.half,
+        "quarter": np.nan if seen is None else seen.quarter,
         "reach": np.nan if seen is None else seen.reach,
     }
 
 
-def place(constants: Constants, table: Table) -> Picks:
+def place(form: Form, constants: Constants, table: Table) -> Picks:
     """Return the log10 rate of each curve, shape (n,)."""
+    gain = table[form.share]
     c = constants
     sgd = np.where(np.isnan(table["sgd"]), 0.5, table["sgd"])
     frozen, pretrained = table["frozen"], table["pretrained"]
@@ -122,10 +152,10 @@ def place(constants: Constants, table: Table) -> Picks:
     clear = 1 / (1 + 10 ** (2 * (c["clarity"] - table["clarity"])))
     one = np.ones_like(clear)
     prior = c["trust_prior"] * np.where(np.isnan(table["sgd"]), 0.25, 1.0)
-    gained = ~np.isnan(table["half"])
+    gained = ~np.isnan(gain)
     distance = sum(c[f"gain_{kind}"] * share for kind, share in kinds.items())
     trust = sum(c[f"trust_gain_{kind}"] * share for kind, share in kinds.items())
-    rates = np.vstack([seen, usual, np.where(gained, table["half"], middle) + distance])
+    rates = np.vstack([seen, usual, np.where(gained, gain, middle) + distance])
     weights = np.maximum(
         [clear, clear * c["trust_rising"], one * c["trust_blow_up"], one * prior, gained * trust],
         0.0,
@@ -168,12 +198,12 @@ def fit(form: Form, seen: Examples) -> dict[str, float]:
     nothing = np.full_like(seen.told["sgd"], np.nan)
     nought = np.zeros_like(nothing)
     bare = {**seen.told, "steps": nought, "sgd": nothing, "frozen": nought, "pretrained": nought}
-    without = {**seen.told, "half": nothing, "reach": nothing}
+    without = {**seen.told, **dict.fromkeys(("half", "quarter", "reach"), nothing)}
     shares = ((1 - _BARE - _ALONE, seen.told), (_BARE, bare), (_ALONE, without))
 
     def loss(moved: Picks) -> float:
         constants = form.constants(moved)
-        costs = (share * seen.loss(place(constants, told)) for share, told in shares)
+        costs = (share * seen.loss(place(form, constants, told)) for share, told in shares)
         return sum(costs) + PENALTY * float((moved**2).sum())
 
     found = minimize(
@@ -188,10 +218,11 @@ def out_of_fold(form: Form, seen: Examples) -> dict[str, dict[str, float]]:
     return {str(name): fit(form, seen.take(seen.family != name)) for name in np.unique(seen.family)}
 
 
-def reader(folds: Mapping[str, Constants], elsewhere: Constants) -> Reader:
+def reader(form: Form, folds: Mapping[str, Constants], elsewhere: Constants) -> Reader:
     """Return a contestant that reads each task by the constants fitted without its family.
 
     Args:
+        form: what the constants are of.
         folds: those, by family.
         elsewhere: for a family that nothing was fitted on, and so none without.
     """
@@ -201,6 +232,6 @@ def reader(folds: Mapping[str, Constants], elsewhere: Constants) -> Reader:
         if isinstance(told, Abstention):
             return told
         table = {name: np.array([value]) for name, value in told.items()}
-        return float(10 ** place(folds.get(task.family, elsewhere), table)[0])
+        return float(10 ** place(form, folds.get(task.family, elsewhere), table)[0])
 
     return read

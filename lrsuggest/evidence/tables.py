@@ -90,25 +90,6 @@ class Tables:
         texts = (self.texts.get(name, "\n") for name in names)
         return sum(text.count("\n") - 1 for text in texts)
 
-    def with_gains_of(self, more: "Tables") -> "Tables":
-        """Return these tables with the range tests that others have of the same tasks.
-
-        Raises:
-            UserError: the others have none, or a task that these lack or of other data.
-        """
-        mine, other = (as_text(each.texts["tasks"]) for each in (self, more))
-        data = dict(zip(mine.task, mine.fingerprint, strict=True))
-        for label, digest in zip(other.task, other.fingerprint, strict=True):
-            if digest and data.get(label) != digest:
-                lacks = "are of other data" if label in data else "lack it"
-                raise UserError(
-                    f"range tests of the task {label!r} cannot be joined to the tables in "
-                    f"{self.folder}, which {lacks}; export to another folder"
-                )
-        if more.texts.get("gains", "\n").count("\n") < 2:
-            raise UserError("there is no range test with gains to join; run with --only sweeps")
-        return Tables({**self.texts, "gains": more.texts["gains"]}, self.folder)
-
     def write(self, folder: Path) -> None:
         """Write them into a folder, in place of those there.
 

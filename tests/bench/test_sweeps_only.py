@@ -105,6 +105,12 @@ def test_what_does_not_belong_together_is_not_joined(folders, tmp_path, capsys):
     for name in ("tasks", "sweeps", "runs"):
         text = (folders / "tables" / f"{name}.csv").read_text()
         (tmp_path / f"{name}.csv").write_text(text.replace("packaged", "other"))
+    # Files beside those that are read make another digest of the same data.
+    assert main(["export", str(alone), "--to", str(tmp_path), "--join"]) == 0
+    (tmp_path / "gains.csv").unlink()
+    sweeps = pd.read_csv(tmp_path / "sweeps.csv", dtype=str, keep_default_na=False)
+    sweeps["losses"] = "9 " + sweeps.losses.str.split(n=1).str[1]
+    sweeps.to_csv(tmp_path / "sweeps.csv", index=False)
     said = refused("export", alone, "--to", tmp_path, "--join")
     assert "cannot be joined to the tables" in said
     assert "which are of other data" in said

@@ -10,6 +10,7 @@ from lrsuggest.bench.jobs.store import Store
 from lrsuggest.bench.plan.plan import load_plan
 from lrsuggest.bench.tables import to_tables
 from lrsuggest.errors import UserError
+from lrsuggest.evidence.joined import with_gains
 from lrsuggest.evidence.tables import Tables
 
 
@@ -40,7 +41,7 @@ def export(args: argparse.Namespace, console: Console) -> int:
             "suite first"
         )
     if args.join:
-        tables = Tables({"gains": Tables.read(to).with_gains_of(tables).texts["gains"]})
+        tables = Tables({"gains": with_gains(Tables.read(to), tables).texts["gains"]})
     tables.write(to)
     console.print(f"{tables.held} records written to {to}", highlight=False, markup=False)
     return told(story, console)

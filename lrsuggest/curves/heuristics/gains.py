@@ -10,7 +10,7 @@ import numpy as np
 
 from lrsuggest.curves.curve import Curve
 
-_HALF = 0.5
+_HALF, _QUARTER = 0.5, 0.25
 _DECADES = 0.56  # over which a median is taken, but of three steps at least
 _FEWEST = 10
 _MOST = 2.0  # a gain beyond this either way says no more than this
@@ -23,11 +23,13 @@ class Gains:
     Attributes:
         half: log10 of the last rate at which a step wins more than half of what its slope
             promises.
+        quarter: the same of a quarter.
         reach: log10 of the weights' size over that of a step at a rate of 1, in the first third
             of the sweep.
     """
 
     half: float
+    quarter: float
     reach: float
 
 
@@ -43,11 +45,12 @@ def gains(curve: Curve) -> Gains | None:
         return None
     x, gain = x[seen], np.clip(curve.gain[seen], -_MOST, _MOST)
     width = max(3, 2 * round(_DECADES / max(curve.step_decades, 1e-9) / 2) + 1)
-    won = np.flatnonzero(ndimage.median_filter(gain, width, mode="nearest") > _HALF)
+    calm = ndimage.median_filter(gain, width, mode="nearest")
+    half, quarter = (np.flatnonzero(calm > share) for share in (_HALF, _QUARTER))
     third = slice(len(curve) // 3)
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = np.log10(total["weight_norm"] * curve.lr / total["step_norm"])[third]
     reach = reach[np.isfinite(reach)]
-    if not len(won) or not len(reach):
+    if not len(half) or not len(reach):
         return None
-    return Gains(float(x[won[-1]]), float(np.median(reach)))
+    return Gains(float(x[half[-1]]), float(x[quarter[-1]]), float(np.median(reach)))
