@@ -40,7 +40,7 @@ def test_the_script_measures_every_contestant(tmp_path):
 
 
 def test_the_page_says_what_the_table_says(tmp_path):
-    for path in (TABLE, TABLE.with_suffix(".txt")):
+    for path in (TABLE, TABLE.with_suffix(".txt"), TABLE.with_name("gain.csv")):
         shutil.copy(path, tmp_path)
     made = run("--page", "--table", tmp_path / TABLE.name)
     assert made == (ROOT / "docs" / "cost.md").read_text("utf-8") + "\n"

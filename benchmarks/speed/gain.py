@@ -95,24 +95,36 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[Any]]] = {
 }  # fmt: skip
 
 
+def table(found: pd.DataFrame) -> list[str]:
+    """Return ratios to bare steps, with 95 % intervals by bootstrap over the repeats."""
+    lines = [
+        "| network | repeats | ms a bare step | bare loop | loss alone | with the gain |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, here in found.groupby("network", sort=False):
+        pairs = [
+            each[["seconds", "bare_seconds"]].to_numpy(float)
+            for _, each in here.groupby("finder", sort=False)
+        ]
+        base = 1e3 * float(np.median([each[:, 1] for each in pairs])) / STEPS
+        told = ["{:.3f} ({:.3f} to {:.3f})".format(*ratio(each)) for each in pairs]
+        lines.append(f"| {name} | {len(pairs[0])} | {base:.1f} | {' | '.join(told)} |")
+    return lines
+
+
 def main(out: Path | None, repeats: int) -> None:
     """Measure, print a table, and write every repeat to a CSV if asked for."""
     kept = []
-    print(f"{STEPS} steps, {repeats} repeats, 95 % intervals by bootstrap over them")
-    print("| network | ms a bare step | bare loop | loss alone | with the gain |")
-    print("|---|---|---|---|---|")
     for name, (model, data) in NETWORKS.items():
         overhead.model, overhead.DATA = model, data
         times = measured([bare, without, with_gain], repeats)
-        base = np.median([pairs[:, 1] for pairs in times.values()])
-        told = ["{:.3f} ({:.3f} to {:.3f})".format(*ratio(pairs)) for pairs in times.values()]
-        print(f"| {name} | {1e3 * base / STEPS:.1f} | {' | '.join(told)} |", flush=True)
         kept += [
             {"network": name, "finder": finder, "repeat": i, "seconds": f"{taken:.5f}",
              "bare_seconds": f"{its:.5f}"}
             for finder, pairs in times.items()
             for i, (taken, its) in enumerate(pairs)
         ]  # fmt: skip
+    print("\n".join(table(pd.DataFrame(kept).astype({"seconds": float, "bare_seconds": float}))))
     if out:
         pd.DataFrame(kept).to_csv(out, index=False)
 
