@@ -152,7 +152,7 @@ def _replay(learner: Learner) -> Replay:
         kept=[each for state in learner.optimizer.state.values() for each in _tensors(state)],
         untouched=not learner.edits_gradients and not alters_gradients(learner.optimizer)
         and learner.max_grad_norm is None and not learner.scaler.is_enabled(),
-        grad=any(type(each) is torch._dynamo.OptimizedModule for each in parts),
+        grad=any(type(each).__name__ == "OptimizedModule" for each in parts),
         half=learner.precision != "fp32",
     )  # fmt: skip
 
