@@ -119,7 +119,7 @@ class Replay:
             each = self._passes[-1]
             each.loss = loss.detach().clone()
             if any(tensor._version != version for tensor, version in each.versions):
-                self._off()  # the pass writes to its batch
+                self.stop()  # the pass writes to its batch
 
     def stand(self) -> None:
         """Say that the gradients stand."""
@@ -261,10 +261,10 @@ class Replay:
         try:
             yield
         except Exception:  # whatever a person's forward pass raises when it is run again
-            self._off()
+            self.stop()
 
-    def _off(self) -> None:
-        """See nothing more, and let go of what is held."""
+    def stop(self) -> None:
+        """See nothing more, and let go of what is held; what was seen stays."""
         self.on = False
         self._passes, self._before, self._held, self._norms = [], None, None, []
 

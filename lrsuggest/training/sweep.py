@@ -171,6 +171,8 @@ def _watched(learner: Learner, replay: Replay | None) -> Iterator[None]:
         yield
     finally:
         learner.replay = None
+        if replay:
+            replay.stop()
 
 
 def _sweep(

@@ -174,6 +174,7 @@ class FastaiLearner(Learner):
                 yield
         finally:
             self._fit, self.batches, self.valid = None, batches, valid
+            self._watch.replay = None
             for module, mode in modes:
                 module.training = mode
 
