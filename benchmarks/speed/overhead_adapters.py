@@ -254,9 +254,8 @@ def of_the_gain(path: Path) -> list[str]:
         "## What a sweep sees of a step", "",
         "What `curve.measured` costs: each batch runs once more, without gradients. Measured by "
         "benchmarks/speed/gain.py in the same way, `lr_find` over the bare loop; every repeat is "
-        "in benchmarks/recorded/overhead/gain.csv. The pass alone is 57 % of the CNN's step as "
-        "its batches lie, and about half of that channels last; 45 % of the BERT's; what an MLP "
-        "of a millisecond pays is mostly what a sweep sets up and puts back once.", "",
+        "in benchmarks/recorded/overhead/gain.csv. It hangs on how much of a step its forward pass "
+        "is; of a step of a millisecond, what a sweep sets up and puts back once is much too.", "",
         *gain.table(pd.read_csv(path)), "",
     ]  # fmt: skip
 
