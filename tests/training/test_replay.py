@@ -53,11 +53,6 @@ def annealed():
     return loss
 
 
-def old_spectral_norm():
-    with pytest.warns(FutureWarning):
-        return nn.utils.spectral_norm(nn.Linear(16, 16))
-
-
 PASSES = {
     "batch norm": lambda: learner(network(nn.BatchNorm1d(16), nn.ReLU())),
     "dropout": lambda: learner(network(nn.Dropout(0.4))),
